@@ -1,0 +1,1 @@
+//! Ways of embedding the producer; see the `examples` folder.

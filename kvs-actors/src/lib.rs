@@ -1,0 +1,1 @@
+//! The stream machine and the actors of a Kinesis Video Streams producer.

@@ -1,0 +1,1 @@
+//! The rolling window and the content stores of a Kinesis Video Streams producer.
