@@ -1,0 +1,15 @@
+//! Where keys come from.
+
+mod caching;
+mod chain;
+mod environment;
+mod ini;
+mod process;
+mod profile;
+mod statics;
+
+pub use caching::CachingCredentials;
+pub use chain::CredentialChain;
+pub use environment::EnvironmentCredentials;
+pub use profile::ProfileCredentials;
+pub use statics::StaticCredentials;
