@@ -1,1 +1,25 @@
 //! Matroska for Kinesis Video Streams: codecs, a zero-copy muxer and an incremental demuxer.
+
+pub mod codec;
+mod ebml;
+mod error;
+mod frame;
+mod muxer;
+pub mod schema;
+mod tag;
+mod time;
+mod track;
+mod track_set;
+
+pub use codec::{Adapted, Codec, TrackAdapter};
+pub use error::{MkvError, MkvErrorKind};
+pub use frame::{Frame, FrameFlags};
+pub use muxer::{FragmentTimecodes, Muxer, SegmentInfo};
+pub use tag::{
+    END_OF_FRAGMENT, MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS_PER_FRAGMENT, RESERVED_TAG_PREFIX, Tag,
+};
+pub use time::{TimecodeScale, Timestamp};
+pub use track::{
+    AudioFormat, MAX_CODEC_ID, MAX_CODEC_PRIVATE, MAX_TRACK_NAME, Track, TrackFormat, TrackKind, VideoFormat,
+};
+pub use track_set::{MAX_TRACKS, TrackSet};
