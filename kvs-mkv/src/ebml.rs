@@ -1,7 +1,5 @@
 //! EBML numbers and element heads (RFC 8794 §4–§6).
 
-#![allow(dead_code, reason = "the reading half is there for the demuxer")]
-
 use bytes::{BufMut, BytesMut};
 
 /// A size of unknown length, in one byte (RFC 8794 §6.2).

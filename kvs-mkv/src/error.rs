@@ -106,7 +106,6 @@ impl MkvError {
         self
     }
 
-    #[allow(dead_code, reason = "the demuxer's")]
     pub(crate) fn at_offset(mut self, offset: u64) -> Self {
         self.offset = Some(offset);
         self

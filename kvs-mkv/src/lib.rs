@@ -1,6 +1,7 @@
 //! Matroska for Kinesis Video Streams: codecs, a zero-copy muxer and an incremental demuxer.
 
 pub mod codec;
+mod demux;
 mod ebml;
 mod error;
 mod frame;
@@ -12,6 +13,9 @@ mod track;
 mod track_set;
 
 pub use codec::{Adapted, Codec, TrackAdapter};
+pub use demux::{
+    Block, DemuxLimits, Demuxer, EbmlHeader, InfoEntry, MkvEvent, Recovery, SimpleTag, TrackEntry,
+};
 pub use error::{MkvError, MkvErrorKind};
 pub use frame::{Frame, FrameFlags};
 pub use muxer::{FragmentTimecodes, Muxer, SegmentInfo};

@@ -306,7 +306,7 @@ pub(crate) fn put_tracks(out: &mut BytesMut, tracks: &TrackSet) -> Result<(), Mk
             .as_ref()
             .ok_or_else(|| MkvError::new(MkvErrorKind::TrackNotReady).on_track(track.number))?;
         put_master(&mut entries, id::TRACK_ENTRY, 4, |out| {
-            put_track(out, track, format)
+            put_track(out, track, format);
         });
     }
     put_element(out, id::TRACKS, &entries, 4);

@@ -83,4 +83,16 @@ impl Codec {
             .find(|codec| codec.codec_id() == raw.codec_id() && codec.content_type() == content_type)
             .unwrap_or(raw)
     }
+
+    /// The codec of a track in a Matroska file.
+    pub(crate) fn from_codec_id(codec_id: &str, _codec_private: &[u8], kind: TrackKind) -> Codec {
+        match (codec_id, kind) {
+            ("V_MPEG4/ISO/AVC", TrackKind::Video) => Codec::H264,
+            ("A_AAC", TrackKind::Audio) => Codec::Aac,
+            _ => Codec::Raw {
+                codec_id: codec_id.to_owned(),
+                kind,
+            },
+        }
+    }
 }
