@@ -61,14 +61,34 @@ impl StoredFragment {
     }
 }
 
-/// Cuts a run of items into fragments.
-pub(crate) fn fragments_of<'a>(items: impl IntoIterator<Item = &'a ItemMeta>) -> Vec<StoredFragment> {
+/// Tells the fragment each item belongs to, item by item.
+#[derive(Debug, Default)]
+pub(crate) struct FragmentCutter {
+    open: Option<u64>,
+}
+
+impl FragmentCutter {
+    /// The first sequence number of the fragment that this next item belongs to.
+    pub(crate) fn fragment_of(&mut self, meta: &ItemMeta) -> u64 {
+        let fragment = match self.open {
+            Some(open) if !meta.flags.contains(ItemFlags::FRAGMENT_START) => open,
+            _ => meta.seq,
+        };
+        self.open = (!meta.flags.contains(ItemFlags::FRAGMENT_END)).then_some(fragment);
+        fragment
+    }
+}
+
+/// Gathers items, each with its fragment, into fragments named by the first item held.
+pub(crate) fn fragments_of<'a>(items: impl IntoIterator<Item = (u64, &'a ItemMeta)>) -> Vec<StoredFragment> {
     let mut fragments: Vec<StoredFragment> = Vec::new();
-    for meta in items {
+    let mut last = None;
+    for (fragment, meta) in items {
         match fragments.last_mut() {
-            Some(open) if !meta.flags.contains(ItemFlags::FRAGMENT_START) => open.extend(meta),
+            Some(open) if last == Some(fragment) => open.extend(meta),
             _ => fragments.push(StoredFragment::starting_with(meta)),
         }
+        last = Some(fragment);
     }
     fragments
 }
@@ -151,7 +171,8 @@ mod tests {
             item(2, ItemFlags::NONE, 90),
             item(5, start, 200),
         ];
-        let fragments = fragments_of(&items);
+        let mut cutter = FragmentCutter::default();
+        let fragments = fragments_of(items.iter().map(|item| (cutter.fragment_of(item), item)));
         assert_eq!(fragments.len(), 2);
         assert_eq!(
             (

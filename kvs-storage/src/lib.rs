@@ -23,13 +23,19 @@
 
 mod blob_key;
 mod budget;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod durability;
 mod error;
+#[cfg(any(test, feature = "conformance"))]
+mod faulty;
 mod fragment;
 mod future;
 mod item;
 mod memory;
 mod policy;
+mod ring;
+mod sizing;
 mod store;
 mod view;
 
@@ -41,5 +47,6 @@ pub use future::StoreFuture;
 pub use item::{Item, ItemFlags, ItemMeta};
 pub use memory::MemoryStore;
 pub use policy::OverflowPolicy;
+pub use sizing::MediaRate;
 pub use store::ContentStore;
 pub use view::{Appended, ContentView, Next, Range64, Removed, Tally, ViewLimits, ViewTotals};

@@ -1,19 +1,15 @@
 //! The store in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::fragment::fragments_of;
+use crate::ring::{ItemRing, RangeAnswer};
 use crate::{
-    ContentStore, Durability, Item, ItemMeta, Reservation, StoreError, StoreErrorKind, StoreFuture,
-    StoredFragment, blob_key,
+    ContentStore, Durability, Item, StoreError, StoreErrorKind, StoreFuture, StoredFragment, blob_key,
 };
-
-/// Slots kept allocated when a store runs empty; a larger backlog's memory goes back to the allocator.
-const IDLE_SLOTS: usize = 1024;
 
 /// Keeps items in memory: nothing survives the process, and every answer is at hand.
 ///
@@ -46,26 +42,8 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
-    slots: VecDeque<Slot>,
-    /// One past the highest sequence number ever taken.
-    next_seq: u64,
-    /// What the held items cost, overhead included.
-    used: u64,
+    ring: ItemRing,
     blobs: BTreeMap<String, Bytes>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    meta: ItemMeta,
-    /// `None` once released behind an item that is still held.
-    held: Option<Held>,
-}
-
-#[derive(Debug)]
-struct Held {
-    payload: Bytes,
-    /// Only kept: dropping it gives the bytes back to the budget.
-    _charge: Option<Reservation>,
 }
 
 impl MemoryStore {
@@ -87,7 +65,7 @@ impl MemoryStore {
     /// Bytes held now, counting [`ITEM_OVERHEAD`](crate::ITEM_OVERHEAD) per item.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.state().used
+        self.state().ring.cost()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,124 +80,48 @@ impl MemoryStore {
             return Err(StoreError::new(StoreErrorKind::TooLarge)
                 .with_detail(format!("{need} bytes with overhead, the limit is {max}")));
         }
-        if state.used + need > max {
-            return Err(StoreError::new(StoreErrorKind::Full)
-                .with_detail(format!("{need} bytes asked for, {} of {max} in use", state.used)));
+        if state.ring.cost() + need > max {
+            return Err(StoreError::new(StoreErrorKind::Full).with_detail(format!(
+                "{need} bytes asked for, {} of {max} in use",
+                state.ring.cost()
+            )));
         }
         Ok(())
     }
 
     fn take(&self, items: &mut Vec<Item>) -> Result<Durability, StoreError> {
         let mut state = self.state();
-        check_batch(items, state.next_seq)?;
+        state.ring.check_batch(items)?;
         self.check_room(&state, items)?;
-        for Item {
-            meta,
-            payload,
-            charge,
-        } in items.drain(..)
-        {
-            state.used += meta.cost();
-            state.next_seq = meta.seq.saturating_add(1);
-            state.slots.push_back(Slot {
-                meta,
-                held: Some(Held {
-                    payload,
-                    _charge: charge,
-                }),
-            });
-        }
-        Ok(Durability::reached(state.next_seq))
+        items.drain(..).for_each(|item| state.ring.push(item));
+        Ok(Durability::reached(state.ring.next_seq()))
     }
-}
-
-/// Checks what every store asks of a batch: rising sequence numbers from `next_seq` on, and lengths that are true.
-pub(crate) fn check_batch(items: &[Item], next_seq: u64) -> Result<(), StoreError> {
-    let mut expected = next_seq;
-    for item in items {
-        if item.meta.seq < expected || item.meta.seq == u64::MAX {
-            return Err(StoreError::new(StoreErrorKind::OutOfOrder)
-                .with_detail(format!("the next item must be {expected} or later"))
-                .with_seq(item.meta.seq));
-        }
-        if item.payload.len() != item.meta.len as usize {
-            return Err(StoreError::new(StoreErrorKind::InvalidArgument)
-                .with_detail(format!(
-                    "length {} for a payload of {} bytes",
-                    item.meta.len,
-                    item.payload.len()
-                ))
-                .with_seq(item.meta.seq));
-        }
-        expected = item.meta.seq + 1;
-    }
-    Ok(())
 }
 
 impl State {
-    /// Index of the first slot at or after `seq`.
-    fn position(&self, seq: u64) -> usize {
-        self.slots.partition_point(|slot| slot.meta.seq < seq)
-    }
-
-    fn read(&self, seq: u64) -> Result<Bytes, StoreError> {
-        let slot = self
-            .slots
-            .get(self.position(seq))
-            .filter(|slot| slot.meta.seq == seq);
-        if let Some(held) = slot.and_then(|slot| slot.held.as_ref()) {
-            return Ok(held.payload.clone());
-        }
-        let before_tail = self.slots.front().map_or(self.next_seq, |tail| tail.meta.seq);
-        let kind = if slot.is_some() || seq < before_tail {
-            StoreErrorKind::Released
-        } else {
-            StoreErrorKind::NotFound
-        };
-        Err(StoreError::new(kind).with_seq(seq))
-    }
-
     fn read_range(&self, seqs: &Range<u64>, max_bytes: usize) -> Vec<Item> {
-        let mut items = Vec::new();
-        let mut bytes = 0usize;
-        for slot in self.slots.range(self.position(seqs.start)..) {
-            if slot.meta.seq >= seqs.end {
+        let mut answer = RangeAnswer::new(max_bytes);
+        for item in self.ring.items_from(seqs.start) {
+            if item.meta.seq >= seqs.end || !answer.has_room_for(item.payload.len()) {
                 break;
             }
-            let Some(held) = &slot.held else { continue };
-            bytes = bytes.saturating_add(held.payload.len());
-            if bytes > max_bytes && !items.is_empty() {
-                break;
-            }
-            items.push(Item::new(slot.meta, held.payload.clone()));
+            answer.push(*item.meta, item.payload.clone());
         }
-        items
-    }
-
-    fn release(&mut self, seqs: &Range<u64>) {
-        let start = self.position(seqs.start);
-        let end = self.position(seqs.end).max(start);
-        for slot in self.slots.range_mut(start..end) {
-            if slot.held.take().is_some() {
-                self.used -= slot.meta.cost();
-            }
-        }
-        while self.slots.front().is_some_and(|slot| slot.held.is_none()) {
-            self.slots.pop_front();
-        }
-        if self.slots.is_empty() && self.slots.capacity() > IDLE_SLOTS {
-            self.slots.shrink_to(IDLE_SLOTS);
-        }
+        answer.items
     }
 }
 
 impl ContentStore for MemoryStore {
+    fn next_seq(&self) -> u64 {
+        self.state().ring.next_seq()
+    }
+
     fn append<'a>(&'a self, items: &'a mut Vec<Item>) -> StoreFuture<'a, Durability> {
         StoreFuture::ready(self.take(items))
     }
 
     fn read(&self, seq: u64) -> StoreFuture<'_, Bytes> {
-        StoreFuture::ready(self.state().read(seq))
+        StoreFuture::ready(self.state().ring.read(seq))
     }
 
     fn read_range(&self, seqs: Range<u64>, max_bytes: usize) -> StoreFuture<'_, Vec<Item>> {
@@ -227,14 +129,12 @@ impl ContentStore for MemoryStore {
     }
 
     fn release(&self, seqs: Range<u64>) -> StoreFuture<'_, ()> {
-        self.state().release(&seqs);
+        self.state().ring.release(&seqs);
         StoreFuture::ready(Ok(()))
     }
 
     fn backlog(&self) -> StoreFuture<'_, Vec<StoredFragment>> {
-        let state = self.state();
-        let held = state.slots.iter().filter(|slot| slot.held.is_some());
-        StoreFuture::ready(Ok(fragments_of(held.map(|slot| &slot.meta))))
+        StoreFuture::ready(Ok(self.state().ring.fragments()))
     }
 
     fn flush(&self) -> StoreFuture<'_, ()> {
@@ -255,5 +155,48 @@ impl ContentStore for MemoryStore {
         StoreFuture::ready(blob_key::check(key).map(|()| {
             self.state().blobs.remove(key);
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{self, MemoryFixture};
+    use crate::{ItemFlags, ItemMeta};
+
+    #[tokio::test]
+    async fn the_memory_store_keeps_every_promise_of_the_seam() {
+        conformance::content_store(&mut MemoryFixture).await;
+    }
+
+    #[tokio::test]
+    async fn a_limit_refuses_what_has_no_room_and_what_never_will() {
+        let item = |seq, len: u32| {
+            let flags = ItemFlags::FRAGMENT_START;
+            let meta = ItemMeta {
+                seq,
+                pts: 0,
+                dts: 0,
+                duration: 0,
+                track: 1,
+                flags,
+                len,
+            };
+            Item::new(meta, Bytes::from(vec![0; len as usize]))
+        };
+        let store = MemoryStore::with_limit(1_000);
+        store.append(&mut vec![item(0, 500)]).await.unwrap();
+        let mut more = vec![item(1, 500)];
+        assert_eq!(
+            store.append(&mut more).await.unwrap_err().kind(),
+            StoreErrorKind::Full
+        );
+        assert_eq!(
+            store.append(&mut vec![item(1, 1_000)]).await.unwrap_err().kind(),
+            StoreErrorKind::TooLarge
+        );
+        store.release(0..1).await.unwrap();
+        store.append(&mut more).await.unwrap();
+        assert_eq!(store.used(), 500 + crate::ITEM_OVERHEAD);
     }
 }

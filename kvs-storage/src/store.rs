@@ -13,6 +13,9 @@ use crate::{Durability, Item, StoreFuture, StoredFragment};
 ///
 /// An implementation proves itself with the suite `conformance::content_store` (feature `conformance`).
 pub trait ContentStore {
+    /// The lowest sequence number the next item may have: one past the highest ever appended, by an earlier process too.
+    fn next_seq(&self) -> u64;
+
     /// Takes a batch over. Sequence numbers rise strictly within the batch and over all batches; gaps are allowed.
     ///
     /// On success `items` is empty and keeps its capacity, so that one vector serves a whole stream. On failure every item
