@@ -1,0 +1,12 @@
+//! As much of HTTP/1.1 as a duplex request needs: a head out, chunks out, a response in, all at the same time.
+
+mod body;
+mod request;
+mod response;
+mod writer;
+
+pub(crate) use self::{
+    request::encode_head,
+    response::{ResponseHead, ResponseReader},
+    writer::ChunkedWriter,
+};
