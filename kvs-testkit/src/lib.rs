@@ -1,1 +1,26 @@
 //! A mock endpoint of Kinesis Video Streams with PutMedia, fault scripts and a ledger.
+//!
+//! Two layers:
+//!
+//! - [`service`] is the service itself as a state machine without sockets, threads or clocks: streams, PutMedia
+//!   sessions with the rules of ingestion, acknowledgements, GetMedia readers, fault scripts, the ledger.
+//! - [`MockKvs`] is a server over it: HTTP/1.1, plain or TLS, on a loopback port, with verified signatures.
+//!   Any producer, consumer or SDK in any language can be pointed at it.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `mock` | yes | the server |
+
+#[cfg(feature = "mock")]
+mod mock;
+pub mod service;
+
+pub use service::digest::digest;
+
+#[cfg(feature = "mock")]
+pub use mock::{
+    DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, MockError, MockErrorKind, MockKvs, MockKvsBuilder,
+    StreamScript,
+};
