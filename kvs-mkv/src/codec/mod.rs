@@ -70,6 +70,23 @@ impl Codec {
         }
     }
 
+    /// Whether every frame decodes without any other.
+    #[must_use]
+    pub fn is_intra_only(&self) -> bool {
+        match self {
+            Codec::H264
+            | Codec::Raw {
+                kind: TrackKind::Video,
+                ..
+            } => false,
+            Codec::Aac
+            | Codec::Raw {
+                kind: TrackKind::Audio,
+                ..
+            } => true,
+        }
+    }
+
     /// Matroska's CodecDelay and SeekPreRoll in nanoseconds, for codecs that must have them.
     pub(crate) fn codec_delay(&self) -> Option<(u64, u64)> {
         None
