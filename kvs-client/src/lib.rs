@@ -5,10 +5,13 @@ pub mod api;
 mod client;
 mod clock;
 mod config;
+#[cfg(feature = "consumer")]
+pub mod consumer;
 mod control_plane;
 mod dial;
 mod endpoint;
 mod error;
+mod get_media;
 mod http1;
 mod http_control;
 mod http_media;
@@ -24,6 +27,7 @@ pub use control_plane::{ApiName, ControlPlane, CreateStream, LocalFuture, Stream
 pub use dial::{Dial, Duplex};
 pub use endpoint::{DEFAULT_REGION, EndpointVariant, control_endpoint};
 pub use error::{ClientError, ClientErrorKind};
+pub use get_media::{GetMedia, GetMediaForFragmentList, MediaBody, MediaOperation, StartSelector};
 pub use http_control::HttpControlPlane;
 pub use http_media::{ExpectContinue, HttpMediaTransport};
 pub use media::{
