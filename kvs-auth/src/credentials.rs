@@ -3,6 +3,7 @@
 mod caching;
 mod chain;
 mod environment;
+mod file;
 mod ini;
 mod process;
 mod profile;
@@ -11,5 +12,6 @@ mod statics;
 pub use caching::CachingCredentials;
 pub use chain::CredentialChain;
 pub use environment::EnvironmentCredentials;
+pub use file::FileCredentials;
 pub use profile::ProfileCredentials;
 pub use statics::StaticCredentials;

@@ -40,7 +40,7 @@
 //! # Credentials
 //!
 //! [`ProvideCredentials`] is the seam; any provider written for the AWS SDK for Rust fits. This crate brings
-//! [`StaticCredentials`], [`EnvironmentCredentials`], [`ProfileCredentials`] and [`CredentialChain`], and
+//! [`StaticCredentials`], [`EnvironmentCredentials`], [`ProfileCredentials`], [`FileCredentials`] and [`CredentialChain`], and
 //! [`CachingCredentials`], which refreshes ahead of expiry and lets concurrent callers share one refresh.
 //!
 //! Secrets are held in [`Secret`], which doesn't print, compares in constant time, and is wiped when dropped.
@@ -57,7 +57,8 @@ pub use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
 pub use credentials::{
-    CachingCredentials, CredentialChain, EnvironmentCredentials, ProfileCredentials, StaticCredentials,
+    CachingCredentials, CredentialChain, EnvironmentCredentials, FileCredentials, ProfileCredentials,
+    StaticCredentials,
 };
 pub use error::{AuthError, AuthErrorKind};
 pub use secret::Secret;
