@@ -254,18 +254,9 @@ fn send_error(error: SendRequestError) -> ClientError {
         SendRequestError::Connect(_) => of_kind(ClientErrorKind::Connect),
         SendRequestError::Timeout => ClientError::new(ClientErrorKind::Timeout, "no answer in time"),
         SendRequestError::Send(error) => ClientError::from_io(error),
-        SendRequestError::Response(error) => match io_kind(&error) {
-            Some(kind) => ClientError::from_io(io::Error::new(kind, text)),
-            None => of_kind(ClientErrorKind::Protocol),
-        },
-        SendRequestError::H2(_) => of_kind(ClientErrorKind::Protocol),
+        SendRequestError::Response(_) | SendRequestError::H2(_) => of_kind(ClientErrorKind::Protocol),
         _ => of_kind(ClientErrorKind::Other),
     }
-}
-
-/// The kind of the socket error inside an error of parsing the answer, if that is what it is.
-fn io_kind(error: &dyn std::error::Error) -> Option<io::ErrorKind> {
-    error.source()?.downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
 /// Our own connector's error, as it was; else one of the TLS handshake, or of the socket.

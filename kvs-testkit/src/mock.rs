@@ -207,8 +207,7 @@ impl MockKvs {
 
     /// A timer of the server's runtime, so that waiting needs none of the caller's.
     fn deadline(&self, limit: Duration) -> tokio::task::JoinHandle<()> {
-        // The sleep is made inside the task: outside it there may be no timer.
-        self.runtime.spawn(async move { tokio::time::sleep(limit).await })
+        self.runtime.spawn(tokio::time::sleep(limit))
     }
 }
 

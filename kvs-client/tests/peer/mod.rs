@@ -261,18 +261,6 @@ impl Session {
         self.buffer.drain(..count).collect()
     }
 
-    /// The next chunk of the body, framing taken off; empty at its end.
-    pub async fn read_chunk(&mut self) -> Vec<u8> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            line.extend(self.read(1).await);
-        }
-        let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).expect("is a size");
-        let chunk = self.read(size).await;
-        assert_eq!(self.read(2).await, b"\r\n");
-        chunk
-    }
-
     pub async fn read_content_length(&mut self) -> Vec<u8> {
         let length = self
             .header("content-length")

@@ -1,0 +1,401 @@
+//! One test for each behaviour.
+
+use std::time::Duration;
+
+use kvs_client::{Ack, AckErrorCode, AckEvent, AckMode, ClientError, ClientErrorKind, CreateStream};
+
+use super::rig::{Rig, config, lost};
+use crate::config::FragmentTimes;
+use crate::events::{StreamEvent, StreamState};
+use crate::machine::{CreatePolicy, DropReason, Input, MachineConfig, SendOp, ServiceCall};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_stream_is_prepared_and_opens_a_session_only_when_a_frame_is_there() {
+    let mut rig = Rig::ready(config());
+    assert!(matches!(rig.events[..], [StreamEvent::Ready]));
+    assert_eq!(rig.machine.state(), StreamState::Ready);
+    assert!(rig.plans.is_empty());
+    rig.open_fragment(1_000);
+    assert_eq!(rig.plans.len(), 1);
+    assert_eq!(rig.sent_fragments(rig.session()), [1_000]);
+    assert_eq!(rig.sent_items(rig.session()), [1, 2, 3]);
+    assert_eq!(rig.machine.state(), StreamState::Connecting);
+    rig.opened();
+    assert_eq!(rig.machine.state(), StreamState::Streaming);
+}
+
+#[test]
+fn a_missing_stream_is_created_and_awaited() {
+    let create = CreateStream::new("cam").retention_hours(2);
+    let mut rig = Rig::new(MachineConfig {
+        create: CreatePolicy::Create(create.clone()),
+        ..config()
+    });
+    rig.calls.clear();
+    let missing = || {
+        Err(ClientError::from_response(
+            404,
+            Some("ResourceNotFoundException"),
+            "",
+        ))
+    };
+    rig.input(Input::Described(missing()));
+    assert_eq!(rig.calls.pop(), Some(ServiceCall::Create(create)));
+    rig.input(Input::Created(Ok("arn:cam".to_owned())));
+    rig.describe_active(2);
+    rig.locate();
+    assert_eq!(rig.machine.state(), StreamState::Ready);
+}
+
+#[test]
+fn a_missing_stream_that_may_not_be_created_is_fatal() {
+    let mut rig = Rig::new(config());
+    rig.input(Input::Described(Err(ClientError::from_response(
+        404,
+        Some("ResourceNotFoundException"),
+        "",
+    ))));
+    assert!(
+        rig.machine
+            .failure()
+            .is_some_and(crate::error::StreamError::is_fatal)
+    );
+    rig.open_fragment(0);
+    assert!(rig.plans.is_empty());
+    rig.input(Input::Stop {
+        deadline: rig.now + SECOND,
+    });
+    assert!(rig.stopped);
+    assert_eq!(
+        rig.machine.frames().buffered.frames,
+        3,
+        "what is held is reported, not lost"
+    );
+}
+
+#[test]
+fn being_offline_at_the_start_is_retried_for_ever() {
+    let mut rig = Rig::new(config());
+    for _ in 0..100 {
+        rig.calls.clear();
+        rig.input(Input::Described(Err(ClientError::new(
+            ClientErrorKind::Connect,
+            "refused",
+        ))));
+        rig.pass(4 * SECOND);
+        assert_eq!(rig.calls, [ServiceCall::Describe]);
+    }
+    assert!(rig.machine.failure().is_none());
+}
+
+#[test]
+fn what_is_persisted_is_released_and_counted_as_delivered() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.opened();
+    rig.written();
+    for event in [AckEvent::Buffering, AckEvent::Received] {
+        rig.ack(event, 1_000);
+        assert!(rig.released.is_empty());
+    }
+    rig.ack(AckEvent::Persisted, 1_000);
+    assert_eq!(rig.released, [1, 2, 3]);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+    rig.ack(AckEvent::Persisted, 1_000);
+    assert_eq!(
+        rig.machine.frames().delivered.frames,
+        3,
+        "a repeated ack changes nothing"
+    );
+    assert_eq!(rig.machine.sessions().fragments_persisted, 1);
+}
+
+#[test]
+fn where_nothing_is_retained_received_is_the_last_word() {
+    let mut rig = Rig::new(config());
+    rig.describe_active(0);
+    rig.locate();
+    rig.fragment(1_000);
+    rig.ack(AckEvent::Received, 1_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+}
+
+#[test]
+fn where_acks_are_off_written_is_delivered() {
+    let mut rig = Rig::ready(MachineConfig {
+        acks: AckMode::Off,
+        ..config()
+    });
+    rig.fragment(1_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 0);
+    rig.written();
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+}
+
+#[test]
+fn the_end_of_a_fragment_is_told_when_nothing_follows_it() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    assert_eq!(rig.sent.last().unwrap().1, SendOp::EndOfFragment);
+    rig.fragment(2_000);
+    let told = rig
+        .sent
+        .iter()
+        .filter(|(_, op)| *op == SendOp::EndOfFragment)
+        .count();
+    assert_eq!(told, 2);
+}
+
+#[test]
+fn after_a_reset_sending_starts_at_the_first_fragment_that_is_not_persisted() {
+    let mut rig = Rig::ready(config());
+    for start in [1_000, 2_000, 3_000] {
+        rig.fragment(start);
+    }
+    rig.open_fragment(4_000);
+    rig.opened();
+    rig.written();
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.ack(AckEvent::Persisted, 3_000);
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.plans.len(), 2);
+    assert_eq!(rig.plans[1].start.as_millis(), 2_000);
+    assert_eq!(
+        rig.sent_fragments(rig.session()),
+        [2_000, 4_000],
+        "what is persisted is passed over"
+    );
+    rig.ack(AckEvent::Persisted, 2_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 9);
+}
+
+#[test]
+fn a_late_ack_of_the_session_before_still_counts() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    let first = rig.session();
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.plans.len(), 2);
+    rig.input(Input::Acked {
+        session: first,
+        ack: Ack::new(AckEvent::Persisted).timecode(1_000),
+    });
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+}
+
+#[test]
+fn an_ack_for_a_fragment_cut_in_the_middle_delivers_nothing() {
+    let mut rig = Rig::ready(config());
+    rig.open_fragment(1_000);
+    rig.end(Err(lost()));
+    let first = rig.session();
+    rig.input(Input::Acked {
+        session: first,
+        ack: Ack::new(AckEvent::Persisted).timecode(1_000),
+    });
+    assert_eq!(rig.machine.frames().delivered.frames, 0);
+}
+
+#[test]
+fn connects_are_at_least_a_second_apart() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    for connects in 1..20 {
+        assert!(rig.plans.len() <= connects);
+        rig.end(Err(lost()));
+        rig.pass(SECOND);
+    }
+}
+
+#[test]
+fn relative_timecodes_count_from_the_sessions_start() {
+    let mut rig = Rig::ready(MachineConfig {
+        times: FragmentTimes::Relative,
+        ..config()
+    });
+    rig.fragment(1_000);
+    rig.fragment(2_500);
+    rig.ack(AckEvent::Persisted, 1_500);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+    assert_eq!(rig.machine.last_persisted().unwrap().as_millis(), 2_500);
+}
+
+#[test]
+fn a_fragment_that_is_refused_for_its_content_is_set_aside() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.fragment(2_000);
+    let error = Ack::of_error(AckErrorCode::MaxFragmentSizeReached);
+    let session = rig.session();
+    rig.input(Input::Acked {
+        session,
+        ack: error.timecode(1_000),
+    });
+    assert_eq!(rig.machine.frames().refused.frames, 3);
+    assert_eq!(rig.aborted, [session]);
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_fragments(rig.session()), [2_000]);
+}
+
+#[test]
+fn a_session_that_hears_nothing_is_given_up() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.opened();
+    rig.pass(29 * SECOND);
+    assert!(rig.aborted.is_empty());
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.aborted.len(), 1);
+    rig.pass(8 * SECOND);
+    assert_eq!(rig.plans.len(), 2);
+    assert_eq!(rig.machine.sessions().stale_connections, 1);
+}
+
+#[test]
+fn an_old_session_is_replaced_at_a_boundary_after_its_last_ack() {
+    let mut rig = Rig::ready(MachineConfig {
+        staleness: None,
+        idle_timeout: None,
+        ..config()
+    });
+    rig.open_fragment(1_000);
+    rig.opened();
+    rig.pass(41 * 60 * SECOND);
+    rig.input(Input::FragmentEnd);
+    rig.fragment(2_000);
+    let first = rig.session();
+    assert_eq!(rig.finished, [first]);
+    assert_eq!(rig.plans.len(), 1, "the next one waits for the end of this");
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.end(Ok(()));
+    assert_eq!(rig.plans.len(), 2);
+    assert_eq!(rig.sent_fragments(rig.session()), [2_000]);
+}
+
+#[test]
+fn after_long_silence_the_session_ends_and_reopens_with_the_next_fragment() {
+    let mut rig = Rig::ready(config());
+    rig.open_fragment(1_000);
+    rig.opened();
+    rig.ack(AckEvent::Buffering, 1_000);
+    rig.pass(21 * SECOND);
+    assert_eq!(rig.closes, 1);
+    rig.input(Input::FragmentEnd);
+    rig.input(Input::FragmentClosed);
+    assert_eq!(rig.finished, [rig.session()]);
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.end(Ok(()));
+    rig.pass(300 * SECOND);
+    assert_eq!(rig.plans.len(), 1);
+    rig.fragment(400_000);
+    assert_eq!(rig.plans.len(), 2);
+}
+
+#[test]
+fn a_stop_waits_for_the_last_ack() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.input(Input::Stop {
+        deadline: rig.now + 10 * SECOND,
+    });
+    assert_eq!(rig.finished, [rig.session()]);
+    assert!(!rig.stopped);
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.end(Ok(()));
+    assert!(rig.stopped);
+    assert_eq!(rig.machine.next_timeout(), None);
+    assert!(rig.machine.unacked().is_empty());
+}
+
+#[test]
+fn a_stop_at_its_deadline_lists_what_is_not_acknowledged() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.fragment(2_000);
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.ack(AckEvent::Received, 2_000);
+    rig.input(Input::Stop {
+        deadline: rig.now + 3 * SECOND,
+    });
+    rig.pass(4 * SECOND);
+    assert!(rig.stopped);
+    let unacked = rig.machine.unacked();
+    assert_eq!(unacked.len(), 1);
+    assert_eq!(unacked[0].timecode_ns, 2_000_000_000);
+    assert!(unacked[0].sent && unacked[0].received);
+    assert_eq!(rig.machine.frames().buffered.frames, 3);
+}
+
+#[test]
+fn the_oldest_fragment_makes_room_and_never_the_one_being_sent() {
+    let mut rig = Rig::new(config());
+    for start in [1_000, 2_000, 3_000] {
+        rig.fragment(start);
+    }
+    rig.input(Input::MakeRoom { bytes: 1 });
+    assert_eq!(rig.released, [1, 2, 3]);
+    assert_eq!(
+        rig.machine.frames().dropped[&DropReason::StoragePressure].frames,
+        3
+    );
+    rig.describe_active(24);
+    rig.locate();
+    rig.input(Input::MakeRoom { bytes: 1 << 30 });
+    assert_eq!(
+        rig.released,
+        [1, 2, 3],
+        "everything left was handed over and is not written yet"
+    );
+    rig.written();
+    rig.input(Input::MakeRoom { bytes: 1 << 30 });
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 6);
+    rig.ack(AckEvent::Persisted, 2_000);
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 3);
+    assert_eq!(rig.machine.frames().delivered.frames, 3, "a late ack moves them");
+}
+
+#[test]
+fn new_tracks_open_a_new_session() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.tracks = super::rig::tracks();
+    rig.fragment(2_000);
+    assert_eq!(rig.finished.len(), 1);
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.end(Ok(()));
+    rig.pass(SECOND);
+    assert_eq!(rig.plans.len(), 2);
+    assert!(
+        rig.events
+            .iter()
+            .any(|event| matches!(event, StreamEvent::FormatChanged { .. }))
+    );
+}
+
+#[test]
+fn a_stale_endpoint_is_asked_for_again() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.end(Err(ClientError::from_response(
+        400,
+        Some("InvalidEndpointException"),
+        "",
+    )));
+    rig.pass(4 * SECOND);
+    assert_eq!(rig.calls, [ServiceCall::Locate]);
+}
+
+#[test]
+fn tags_are_put_once() {
+    let tags = [("site".to_owned(), "north".to_owned())].into();
+    let mut rig = Rig::new(MachineConfig { tags, ..config() });
+    rig.describe_active(24);
+    assert!(matches!(rig.calls.pop(), Some(ServiceCall::Tag { .. })));
+    rig.input(Input::Tagged(Ok(())));
+    rig.locate();
+    assert_eq!(rig.machine.state(), StreamState::Ready);
+}

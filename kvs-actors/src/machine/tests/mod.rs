@@ -1,0 +1,5 @@
+//! The machine, driven by hand.
+
+mod behaviour;
+mod random;
+mod rig;

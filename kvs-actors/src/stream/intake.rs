@@ -1,0 +1,354 @@
+//! The way of a frame from the caller to the stream's thread: placed in time, adapted, ordered, charged.
+//!
+//! All of it runs on the caller's side under one lock, so that a frame is refused at the call or not at all, and so that
+//! what was accepted survives whatever becomes of the stream's actor.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use kvs_mkv::order::Correction;
+use kvs_mkv::{
+    Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop, OrderErrorKind, Ordered,
+    Timestamp, TrackAdapter, TrackFormat, TrackSet,
+};
+use kvs_storage::{ITEM_OVERHEAD, Reservation};
+
+use crate::config::StreamConfig;
+use crate::error::{PutError, PutErrorKind, StreamError};
+use crate::machine::{DropReason, Tally};
+use crate::time_base::Anchor;
+
+/// A frame was accepted: from now on it is delivered, or reported as dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// Its presentation time, in epoch time.
+    pub pts: Timestamp,
+    /// What was changed about its time, if anything.
+    pub correction: Option<Correction>,
+}
+
+/// What the stream's thread takes over, in order.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    Fragment {
+        timecode: Timestamp,
+        tracks: Arc<TrackSet>,
+    },
+    Frame {
+        frame: Frame,
+        charge: Option<Reservation>,
+    },
+    FragmentEnd,
+    /// The open fragment was closed because nothing came; its end stands before this.
+    Closed,
+    Dropped {
+        pts: Timestamp,
+        tally: Tally,
+        reason: DropReason,
+    },
+    /// A time was changed after its frame was accepted.
+    Corrected(Correction),
+    /// The encoder should make a key frame.
+    KeyFrameWanted {
+        track: u8,
+        open_for: Duration,
+    },
+}
+
+impl Ready {
+    /// The frames that leave the intake with it.
+    pub(super) fn tally(&self) -> Tally {
+        match self {
+            Ready::Frame { frame, .. } => Tally::frame(frame.data.len() as u64),
+            Ready::Dropped { tally, .. } => *tally,
+            _ => Tally::default(),
+        }
+    }
+}
+
+/// Why no frame is taken any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Closed,
+}
+
+pub(crate) struct Intake {
+    gate: Gate,
+    anchor: Anchor,
+    adapters: Vec<(u8, TrackAdapter)>,
+    orderer: FrameOrderer,
+    /// The tracks in the formats of the fragment handed out last.
+    tracks: TrackSet,
+    /// The tracks that the fragment handed out last carries.
+    session_tracks: Option<Arc<TrackSet>>,
+    /// Formats that frames still in the orderer begin, in the order of their frames.
+    coming: VecDeque<(u8, TrackFormat)>,
+    /// A fragment whose formats aren't all seen yet.
+    opening: Option<(Timestamp, Vec<u8>)>,
+    held_back: VecDeque<Ready>,
+    ready: VecDeque<Ready>,
+    /// The charges of the frames in the orderer, in one sum.
+    charge: Option<Reservation>,
+    /// Accepted frames that the stream's thread has not taken over.
+    queued: Tally,
+}
+
+impl Intake {
+    pub(crate) fn new(config: &StreamConfig) -> Result<Self, StreamError> {
+        let tracks = config.track_set()?;
+        let adapters = tracks
+            .iter()
+            .map(|track| (track.number, TrackAdapter::new(track)))
+            .collect();
+        let order = OrderConfig {
+            scale: config.timecode_scale,
+            silence_limit: config.silence_limit,
+            ..OrderConfig::default()
+        };
+        Ok(Intake {
+            gate: Gate::Open,
+            anchor: Anchor::new(config.time_base),
+            adapters,
+            orderer: FrameOrderer::new(&tracks, order),
+            tracks,
+            session_tracks: None,
+            coming: VecDeque::new(),
+            opening: None,
+            held_back: VecDeque::new(),
+            ready: VecDeque::new(),
+            charge: None,
+            queued: Tally::default(),
+        })
+    }
+
+    /// Takes a frame, or gives it back. Its charge covers the frame as it came; more is asked of `extra`.
+    pub(crate) fn put(
+        &mut self,
+        frame: Frame,
+        mut charge: Reservation,
+        wall: SystemTime,
+        extra: impl FnOnce(u64) -> Result<Reservation, PutErrorKind>,
+    ) -> Result<Accepted, PutError> {
+        if self.gate == Gate::Closed {
+            return Err(PutError::new(PutErrorKind::Stopped, frame));
+        }
+        let mut placed = frame.clone();
+        self.anchor.place(&mut placed, wall);
+        let Some((number, adapter)) = self
+            .adapters
+            .iter_mut()
+            .find(|(number, _)| *number == frame.track)
+        else {
+            let text = format!("track {} was not declared", frame.track);
+            return Err(PutError::new(
+                PutErrorKind::Order {
+                    kind: OrderErrorKind::UnknownTrack,
+                    text,
+                },
+                frame,
+            ));
+        };
+        let number = *number;
+        let (mut pts, is_key, len) = (placed.pts, placed.is_key(), placed.data.len() as u64);
+        let adapted = match adapter.adapt(placed) {
+            Ok(adapted) => adapted,
+            // A live stream may be joined between two key frames: what can't be decoded yet is passed over.
+            Err(error) if error.kind() == MkvErrorKind::CodecPrivateMissing && !is_key => {
+                self.anchor.fix(&frame, wall);
+                self.note_dropped(pts, Tally::frame(len), DropReason::BeforeKeyFrame);
+                return Ok(Accepted {
+                    pts,
+                    correction: None,
+                });
+            }
+            Err(error) => return Err(PutError::new(PutErrorKind::Invalid(Arc::new(error)), frame)),
+        };
+        let cost = adapted.frame.data.len() as u64 + ITEM_OVERHEAD;
+        if let Err(kind) = adjust(&mut charge, cost, extra) {
+            return Err(PutError::new(kind, frame));
+        }
+        let is_new_format = adapted.frame.flags.contains(FrameFlags::NEW_FORMAT);
+        let tally = Tally::frame(adapted.frame.data.len() as u64);
+        let correction = match self.orderer.push(adapted.frame) {
+            Ok(correction) => correction,
+            Err(error) => {
+                let (kind, text) = (error.kind(), error.to_string());
+                return Err(PutError::new(PutErrorKind::Order { kind, text }, frame));
+            }
+        };
+        if let Some(format) = adapted.format {
+            if is_new_format {
+                self.coming.push_back((number, format));
+            } else {
+                self.tracks = self.tracks.clone().with_format(number, format);
+            }
+        }
+        if let Some(correction) = &correction {
+            pts = correction.to;
+        }
+        self.anchor.fix(&frame, wall);
+        self.queued.add(tally);
+        merge(&mut self.charge, charge);
+        self.collect();
+        Ok(Accepted { pts, correction })
+    }
+
+    /// Everything that is ready for the stream's thread.
+    pub(crate) fn take_ready(&mut self, into: &mut VecDeque<Ready>) {
+        debug_assert!(into.is_empty(), "what was taken before is gone");
+        std::mem::swap(&mut self.ready, into);
+        for ready in into.iter() {
+            self.queued.remove(ready.tally());
+        }
+    }
+
+    /// Closes the open fragment with what is held; what follows starts with a key frame.
+    pub(crate) fn close_fragment(&mut self) {
+        self.orderer.flush();
+        self.collect();
+        self.release_opening();
+    }
+
+    /// Closes the open fragment because nothing came for long, and says so to the stream's thread.
+    pub(crate) fn close_idle_fragment(&mut self) {
+        self.close_fragment();
+        self.ready.push_back(Ready::Closed);
+    }
+
+    /// Takes no frame any more, and closes the open fragment.
+    pub(crate) fn close(&mut self) {
+        self.gate = Gate::Closed;
+        self.close_fragment();
+    }
+
+    /// Accepted frames that the stream's thread has not taken over.
+    pub(crate) fn queued(&self) -> Tally {
+        self.queued
+    }
+
+    /// Whether something waits for the stream's thread.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn note_dropped(&mut self, pts: Timestamp, tally: Tally, reason: DropReason) {
+        self.queued.add(tally);
+        self.ready.push_back(Ready::Dropped { pts, tally, reason });
+    }
+
+    /// Takes from the orderer what is in order.
+    fn collect(&mut self) {
+        while let Some(ordered) = self.orderer.poll() {
+            match ordered {
+                Ordered::Fragment(start) => {
+                    self.release_opening();
+                    self.opening = Some((start.timecode, start.tracks));
+                }
+                Ordered::Frame(frame) => {
+                    let (is_new_format, is_key) =
+                        (frame.flags.contains(FrameFlags::NEW_FORMAT), frame.is_key());
+                    if is_new_format
+                        && let Some(at) = self.coming.iter().position(|(number, _)| *number == frame.track)
+                        && let Some((number, format)) = self.coming.remove(at)
+                    {
+                        self.tracks = self.tracks.clone().with_format(number, format);
+                    }
+                    let charge = self.charge_of(&frame);
+                    self.hand_out(Ready::Frame { frame, charge });
+                    // The key frame is the last that can tell the format of its fragment.
+                    if is_key {
+                        self.release_opening();
+                    }
+                }
+                Ordered::FragmentEnd => {
+                    self.release_opening();
+                    self.ready.push_back(Ready::FragmentEnd);
+                }
+                Ordered::Dropped { frame, reason } => {
+                    drop(self.charge_of(&frame));
+                    let tally = Tally::frame(frame.data.len() as u64);
+                    self.hand_out(Ready::Dropped {
+                        pts: frame.pts,
+                        tally,
+                        reason: reason_of(reason),
+                    });
+                }
+                Ordered::KeyFrameWanted { track, open_for } => {
+                    self.hand_out(Ready::KeyFrameWanted { track, open_for });
+                }
+                Ordered::Corrected(correction) => self.hand_out(Ready::Corrected(correction)),
+                _ => {}
+            }
+        }
+    }
+
+    fn hand_out(&mut self, ready: Ready) {
+        if self.opening.is_some() {
+            self.held_back.push_back(ready);
+        } else {
+            self.ready.push_back(ready);
+        }
+    }
+
+    /// Lets the fragment go whose formats are known now.
+    fn release_opening(&mut self) {
+        let Some((timecode, numbers)) = self.opening.take() else {
+            return;
+        };
+        let tracks = self.tracks.only(&numbers).unwrap_or_else(|| self.tracks.clone());
+        let shared = match self.session_tracks.take() {
+            Some(before) if *before == tracks => before,
+            _ => Arc::new(tracks),
+        };
+        self.session_tracks = Some(Arc::clone(&shared));
+        self.ready.push_back(Ready::Fragment {
+            timecode,
+            tracks: shared,
+        });
+        self.ready.append(&mut self.held_back);
+    }
+
+    fn charge_of(&mut self, frame: &Frame) -> Option<Reservation> {
+        self.charge
+            .as_mut()?
+            .split(frame.data.len() as u64 + ITEM_OVERHEAD)
+    }
+}
+
+/// Makes a charge cover exactly `cost`.
+fn adjust(
+    charge: &mut Reservation,
+    cost: u64,
+    extra: impl FnOnce(u64) -> Result<Reservation, PutErrorKind>,
+) -> Result<(), PutErrorKind> {
+    if let Some(surplus) = charge.bytes().checked_sub(cost) {
+        drop(charge.split(surplus));
+        return Ok(());
+    }
+    let more = extra(cost - charge.bytes())?;
+    // Both come from the stream's share of one budget, so they always merge.
+    let _ = charge.merge(more);
+    Ok(())
+}
+
+fn merge(into: &mut Option<Reservation>, charge: Reservation) {
+    match into {
+        Some(sum) => {
+            let _ = sum.merge(charge);
+        }
+        None => *into = Some(charge),
+    }
+}
+
+fn reason_of(drop: OrderDrop) -> DropReason {
+    match drop {
+        OrderDrop::BeforeKeyFrame => DropReason::BeforeKeyFrame,
+        OrderDrop::AudioTooEarly => DropReason::AudioTooEarly,
+        OrderDrop::FragmentTooLong | OrderDrop::FragmentTooLarge => DropReason::FragmentLimit,
+        OrderDrop::LeadingPicture => DropReason::LeadingPicture,
+        _ => DropReason::IncompleteFragment,
+    }
+}

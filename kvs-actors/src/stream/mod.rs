@@ -1,0 +1,16 @@
+//! A stream at run time: its handle, what the handle shares with its actor, the actor, and what outlives the actor.
+
+mod actor;
+mod appending;
+mod handle;
+mod intake;
+mod messages;
+mod shared;
+mod slot;
+
+pub use actor::StreamActor;
+pub use handle::{EventStream, StreamHandle};
+pub use intake::Accepted;
+pub use messages::{FlushUntil, Observe};
+pub(crate) use shared::StreamShared;
+pub(crate) use slot::{StreamSlot, supervise};
