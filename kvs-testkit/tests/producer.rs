@@ -1,5 +1,7 @@
 //! The producer's actors over real sockets against the mock.
 
+#![allow(clippy::unwrap_used)] // outside test functions too: a wrong set-up is a failed test
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
