@@ -268,7 +268,7 @@ impl Muxer {
 /// 40 bytes; the sizes are fixed so that readers find what the service is known to take.
 pub(crate) fn put_ebml_header(out: &mut BytesMut, tracks: &TrackSet) {
     // CodecDelay and SeekPreRoll came with version 4; without them version 2 is all we use (RFC 9559 §27).
-    let needs_v4 = tracks.iter().any(|track| track.codec.codec_delay().is_some());
+    let needs_v4 = tracks.iter().any(|track| track.codec_delay().is_some());
     let version = if needs_v4 { 4 } else { 2 };
     put_master(out, id::EBML, 1, |out| {
         put_uint(out, id::EBML_VERSION, 1);
@@ -319,7 +319,7 @@ fn put_track(out: &mut BytesMut, track: &Track, format: &TrackFormat) {
     put_uint(out, id::TRACK_TYPE, u64::from(track.kind.matroska_type()));
     put_binary(out, id::NAME, track.name.as_bytes());
     put_binary(out, id::CODEC_ID, track.codec.codec_id().as_bytes());
-    if let Some((delay, pre_roll)) = track.codec.codec_delay() {
+    if let Some((delay, pre_roll)) = track.codec_delay() {
         put_uint(out, id::CODEC_DELAY, delay);
         put_uint(out, id::SEEK_PRE_ROLL, pre_roll);
     }

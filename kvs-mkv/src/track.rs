@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use crate::codec::aac::AudioSpecificConfig;
-use crate::codec::{Codec, h264, nal};
+use crate::codec::g711::{Law, WaveFormat};
+use crate::codec::opus::OpusHead;
+use crate::codec::pcm::{self, SampleFormat};
+use crate::codec::{Codec, h264, h265, mjpeg, nal};
 use crate::error::{MkvError, MkvErrorKind};
 
 /// Longest track name, in bytes (the limit of the service's own producers).
@@ -144,6 +147,91 @@ impl Track {
         Track::new(2, Codec::Aac)
     }
 
+    /// H.265 video as track 1.
+    #[must_use]
+    pub fn h265() -> Self {
+        Track::new(1, Codec::H265)
+    }
+
+    /// Motion JPEG as track 1; the size comes from the first picture.
+    #[must_use]
+    pub fn mjpeg() -> Self {
+        Track::new(1, Codec::Mjpeg)
+    }
+
+    /// G.711 A-law sound as track 2, ready.
+    ///
+    /// # Errors
+    /// [`MkvErrorKind::InvalidCodecPrivate`] as [`WaveFormat::new`].
+    pub fn alaw(sample_rate: u32, channels: u8) -> Result<Self, MkvError> {
+        let format = WaveFormat::new(Law::A, sample_rate, channels)?.format();
+        Ok(Track::new(2, Codec::Alaw).with_format(format))
+    }
+
+    /// G.711 µ-law sound as track 2, ready.
+    ///
+    /// # Errors
+    /// [`MkvErrorKind::InvalidCodecPrivate`] as [`WaveFormat::new`].
+    pub fn mulaw(sample_rate: u32, channels: u8) -> Result<Self, MkvError> {
+        let format = WaveFormat::new(Law::Mu, sample_rate, channels)?.format();
+        Ok(Track::new(2, Codec::Mulaw).with_format(format))
+    }
+
+    /// Opus sound as track 2, ready; `pre_skip` is the encoder's delay in samples at 48 kHz.
+    ///
+    /// # Errors
+    /// [`MkvErrorKind::InvalidCodecPrivate`] as [`OpusHead::new`].
+    pub fn opus(channels: u8, pre_skip: u16) -> Result<Self, MkvError> {
+        Ok(Track::new(2, Codec::Opus).with_format(OpusHead::new(channels, pre_skip)?.format()))
+    }
+
+    /// Uncompressed sound as track 2, ready.
+    ///
+    /// # Errors
+    /// [`MkvErrorKind::InvalidCodecPrivate`] as [`pcm::format`].
+    pub fn pcm(
+        samples: SampleFormat,
+        sample_rate: u32,
+        channels: u8,
+        bit_depth: u8,
+    ) -> Result<Self, MkvError> {
+        Ok(Track::new(2, Codec::Pcm(samples)).with_format(pcm::format(sample_rate, channels, bit_depth)?))
+    }
+
+    /// A track of any other codec, ready: frames and codec private data go through untouched.
+    #[must_use]
+    pub fn raw(
+        number: u8,
+        kind: TrackKind,
+        codec_id: impl Into<String>,
+        codec_private: impl Into<Bytes>,
+    ) -> Self {
+        let format = TrackFormat {
+            codec_private: codec_private.into(),
+            video: None,
+            audio: None,
+        };
+        Track::new(
+            number,
+            Codec::Raw {
+                codec_id: codec_id.into(),
+                kind,
+            },
+        )
+        .with_format(format)
+    }
+
+    /// Matroska's CodecDelay and SeekPreRoll in nanoseconds, for codecs that must have them.
+    pub(crate) fn codec_delay(&self) -> Option<(u64, u64)> {
+        match (&self.codec, &self.format) {
+            (Codec::Opus, Some(format)) => {
+                let head = OpusHead::parse(&format.codec_private).ok()?;
+                Some((head.delay(), crate::codec::opus::SEEK_PRE_ROLL))
+            }
+            _ => None,
+        }
+    }
+
     /// The same track under another number.
     #[must_use]
     pub fn with_number(mut self, number: u8) -> Self {
@@ -167,7 +255,7 @@ impl Track {
 
     /// The same track with its codec private data, parsed for the picture size or the sampling.
     ///
-    /// H.264 takes an `avcC` record or its parameter sets in Annex-B form.
+    /// H.264 and H.265 take an `avcC` or `hvcC` record, or their parameter sets in Annex-B form.
     ///
     /// # Errors
     /// [`MkvErrorKind::InvalidCodecPrivate`] where it does not parse or is larger than
@@ -198,7 +286,17 @@ impl Track {
                 Ok(h264::format_of(data, &config))
             }
             Codec::Aac => Ok(AudioSpecificConfig::parse(&data)?.format_as(data)),
-            Codec::Raw { .. } => Ok(TrackFormat {
+            Codec::H265 if nal::starts_with_start_code(&data) => {
+                h265::HevcConfig::from_annexb(&data)?.format()
+            }
+            Codec::H265 => {
+                let config = h265::HevcConfig::parse(&data)?;
+                Ok(h265::format_of(data, &config))
+            }
+            Codec::Mjpeg => mjpeg::parse_format(data),
+            Codec::Alaw | Codec::Mulaw => Ok(WaveFormat::parse(&data)?.format_as(data)),
+            Codec::Opus => Ok(OpusHead::parse(&data)?.format_as(data)),
+            Codec::Pcm(_) | Codec::Raw { .. } => Ok(TrackFormat {
                 codec_private: data,
                 video: None,
                 audio: None,

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Codec;
 use super::aac::AacAdapter;
 use super::h26x::NalAdapter;
+use super::mjpeg::MjpegAdapter;
 use crate::error::MkvError;
 use crate::frame::Frame;
 use crate::track::{Track, TrackFormat};
@@ -36,6 +37,7 @@ pub struct TrackAdapter {
 enum Adapter {
     Nal(Box<NalAdapter>),
     Aac(AacAdapter),
+    Mjpeg(MjpegAdapter),
     PassThrough,
 }
 
@@ -47,7 +49,8 @@ pub struct Adapted {
     pub frame: Frame,
     /// The track's format, where it became known or changed at this frame.
     pub format: Option<TrackFormat>,
-    /// Whether the frame holds a picture that any decoder can start at: an IDR picture of H.264.
+    /// Whether the frame holds a picture that any decoder can start at: an IDR picture of H.264,
+    /// an IRAP picture of H.265.
     pub contains_idr: bool,
 }
 
@@ -68,8 +71,13 @@ impl TrackAdapter {
         let private = track.format.as_ref().map(|format| &format.codec_private);
         let codec = match &track.codec {
             Codec::H264 => Adapter::Nal(Box::new(NalAdapter::h264(private))),
+            Codec::H265 => Adapter::Nal(Box::new(NalAdapter::h265(private))),
             Codec::Aac => Adapter::Aac(AacAdapter::new(private.cloned())),
-            Codec::Raw { .. } => Adapter::PassThrough,
+            Codec::Mjpeg => Adapter::Mjpeg(MjpegAdapter::new(track.format.as_ref())),
+            // Their formats come from the caller: nothing in the frames tells.
+            Codec::Alaw | Codec::Mulaw | Codec::Opus | Codec::Pcm(_) | Codec::Raw { .. } => {
+                Adapter::PassThrough
+            }
         };
         TrackAdapter {
             number: track.number,
@@ -87,6 +95,7 @@ impl TrackAdapter {
         let adapted = match &mut self.codec {
             Adapter::Nal(nal) => nal.adapt(frame),
             Adapter::Aac(aac) => aac.adapt(frame),
+            Adapter::Mjpeg(mjpeg) => mjpeg.adapt(frame),
             Adapter::PassThrough => Ok(Adapted::unchanged(frame)),
         };
         adapted.map_err(|error| error.on_track(self.number))
@@ -98,7 +107,7 @@ impl TrackAdapter {
         match &self.codec {
             Adapter::Nal(nal) => nal.codec_private(),
             Adapter::Aac(aac) => aac.codec_private(),
-            Adapter::PassThrough => None,
+            Adapter::Mjpeg(_) | Adapter::PassThrough => None,
         }
     }
 }

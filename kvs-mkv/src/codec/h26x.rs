@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::adapter::Adapted;
 use super::h264::{self, AvcConfig};
+use super::h265::{self, HevcConfig};
 use super::nal::{self, LengthSize};
 use crate::error::{MkvError, MkvErrorKind};
 use crate::frame::{Frame, FrameFlags};
@@ -31,6 +32,7 @@ pub(crate) enum UnitKind {
 /// The kinds of parameter sets in the order the configuration records want them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SetRank {
+    Vps,
     Sps,
     Pps,
     SpsExtension,
@@ -40,46 +42,53 @@ pub(crate) enum SetRank {
 #[derive(Clone, Debug)]
 pub(crate) enum Config {
     Avc(AvcConfig),
+    Hevc(HevcConfig),
 }
 
 impl Config {
     fn kind(&self, unit: &[u8]) -> UnitKind {
         match self {
             Config::Avc(_) => h264::unit_kind(unit),
+            Config::Hevc(_) => h265::unit_kind(unit),
         }
     }
 
     fn sets(&mut self, rank: SetRank) -> &mut Vec<Bytes> {
-        match self {
-            Config::Avc(config) => match rank {
-                SetRank::Sps => &mut config.sps,
-                SetRank::Pps => &mut config.pps,
-                SetRank::SpsExtension => &mut config.sps_extensions,
-            },
+        match (self, rank) {
+            (Config::Avc(config), SetRank::Pps) => &mut config.pps,
+            (Config::Avc(config), SetRank::SpsExtension) => &mut config.sps_extensions,
+            (Config::Avc(config), _) => &mut config.sps,
+            (Config::Hevc(config), SetRank::Vps) => &mut config.vps,
+            (Config::Hevc(config), SetRank::Pps) => &mut config.pps,
+            (Config::Hevc(config), _) => &mut config.sps,
         }
     }
 
     fn set_id(&self, rank: SetRank, unit: &[u8]) -> Option<u32> {
         match self {
             Config::Avc(_) => h264::set_id(rank, unit),
+            Config::Hevc(_) => h265::set_id(rank, unit),
         }
     }
 
     fn is_complete(&self) -> bool {
         match self {
             Config::Avc(config) => !config.sps.is_empty() && !config.pps.is_empty(),
+            Config::Hevc(config) => config.is_complete(),
         }
     }
 
     fn length_size(&self) -> LengthSize {
         match self {
             Config::Avc(config) => config.length_size,
+            Config::Hevc(config) => config.length_size,
         }
     }
 
     fn format(&self) -> Result<TrackFormat, MkvError> {
         match self {
             Config::Avc(config) => config.format(),
+            Config::Hevc(config) => config.format(),
         }
     }
 
@@ -118,6 +127,12 @@ impl NalAdapter {
         let config = record.and_then(|record| AvcConfig::parse(record).ok());
         let given = config.is_some();
         NalAdapter::new(Config::Avc(config.unwrap_or_default()), record.filter(|_| given))
+    }
+
+    pub(crate) fn h265(record: Option<&Bytes>) -> Self {
+        let config = record.and_then(|record| HevcConfig::parse(record).ok());
+        let given = config.is_some();
+        NalAdapter::new(Config::Hevc(config.unwrap_or_default()), record.filter(|_| given))
     }
 
     fn new(config: Config, record: Option<&Bytes>) -> Self {
