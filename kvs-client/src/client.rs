@@ -15,7 +15,7 @@ use kvs_auth::{
 use url::Url;
 
 use crate::{
-    ClientConfig, ClientError, ClientErrorKind, Clock, HttpControlPlane, HttpMediaTransport,
+    ClientConfig, ClientError, ClientErrorKind, Clock, HttpControlPlane, HttpMediaTransport, ProxySettings,
     control_endpoint,
     dial::{Route, TcpDial},
 };
@@ -58,6 +58,10 @@ impl Client {
             None => control_endpoint(&config.region, config.endpoint_variant)?,
         };
         check_endpoint(&endpoint)?;
+        let proxy = match config.proxy {
+            Some(proxy) => proxy,
+            None => ProxySettings::from_environment()?,
+        };
         let user_agent = HeaderValue::from_str(&config.user_agent).map_err(|source| {
             let text = format!("user agent {:?} is not visible ascii", config.user_agent);
             ClientError::new(ClientErrorKind::Configuration, text).with_source(source)
@@ -70,6 +74,7 @@ impl Client {
             tls: config.tls.client_config()?,
             route: Route {
                 connect_timeout: config.connect_timeout,
+                proxy,
             },
             call_timeout: config.call_timeout,
             user_agent,
@@ -213,11 +218,15 @@ fn join(endpoint: &Url, path: &str) -> Result<Uri, ClientError> {
     })
 }
 
+/// The text of what went wrong at the provider: of our own error if it is one, which names the endpoint, else the innermost.
 fn credentials_error(error: kvs_auth::CredentialsError) -> ClientError {
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+    let mut telling: &dyn std::error::Error = &error;
+    while let Some(source) = telling.source() {
+        if telling.is::<ClientError>() {
+            break;
+        }
+        telling = source;
     }
-    let text = innermost.to_string();
+    let text = telling.to_string();
     ClientError::new(ClientErrorKind::Credentials, text).with_source(error)
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use kvs_auth::{ProvideCredentials, SharedCredentialsProvider};
 use url::Url;
 
-use crate::{Client, ClientError, Clock, EndpointVariant, TlsOptions};
+use crate::{Client, ClientError, Clock, EndpointVariant, ProxySettings, TlsOptions};
 
 /// Everything a [`Client`] is built from.
 ///
@@ -24,6 +24,8 @@ pub struct ClientConfig {
     pub(crate) endpoint: Option<Url>,
     pub(crate) endpoint_variant: EndpointVariant,
     pub(crate) tls: TlsOptions,
+    /// `None` asks the environment.
+    pub(crate) proxy: Option<ProxySettings>,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) user_agent: String,
@@ -45,6 +47,7 @@ impl ClientConfig {
             endpoint: None,
             endpoint_variant: EndpointVariant::Standard,
             tls: TlsOptions::default(),
+            proxy: None,
             connect_timeout: Self::CONNECT_TIMEOUT,
             call_timeout: Self::CALL_TIMEOUT,
             user_agent: concat!("kvs-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -70,6 +73,14 @@ impl ClientConfig {
     #[must_use]
     pub fn tls(mut self, tls: TlsOptions) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Chooses the proxy. Unless set, the usual environment variables do
+    /// ([`ProxySettings::from_environment`]).
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxySettings) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -118,6 +129,7 @@ impl fmt::Debug for ClientConfig {
             .field("endpoint", &self.endpoint.as_ref().map(Url::as_str))
             .field("endpoint_variant", &self.endpoint_variant)
             .field("tls", &self.tls)
+            .field("proxy", &self.proxy)
             .field("connect_timeout", &self.connect_timeout)
             .field("call_timeout", &self.call_timeout)
             .field("user_agent", &self.user_agent)

@@ -223,16 +223,13 @@ impl Service<ConnectInfo<Uri>> for TcpConnector {
         let route = self.0.clone();
         Box::pin(async move {
             let uri = info.request().clone();
-            let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") {
-                443
-            } else {
-                80
-            });
+            let scheme = uri.scheme_str().unwrap_or("https");
+            let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
             let host = Host::parse(uri.host().unwrap_or_default())
                 .map_err(|error| TcpConnectError::Io(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             let deadline = Instant::now() + route.connect_timeout;
             let stream = route
-                .connect(&host, port, deadline)
+                .connect(scheme, &host, port, deadline)
                 .await
                 .map_err(|error| TcpConnectError::Io(io::Error::other(error)))?;
             Ok(Connection::new(uri, stream))
@@ -254,9 +251,18 @@ fn send_error(error: SendRequestError) -> ClientError {
         SendRequestError::Connect(_) => of_kind(ClientErrorKind::Connect),
         SendRequestError::Timeout => ClientError::new(ClientErrorKind::Timeout, "no answer in time"),
         SendRequestError::Send(error) => ClientError::from_io(error),
-        SendRequestError::Response(_) | SendRequestError::H2(_) => of_kind(ClientErrorKind::Protocol),
+        SendRequestError::Response(error) => match io_kind(&error) {
+            Some(kind) => ClientError::from_io(io::Error::new(kind, text)),
+            None => of_kind(ClientErrorKind::Protocol),
+        },
+        SendRequestError::H2(_) => of_kind(ClientErrorKind::Protocol),
         _ => of_kind(ClientErrorKind::Other),
     }
+}
+
+/// The kind of the socket error inside an error of parsing the answer, if that is what it is.
+fn io_kind(error: &dyn std::error::Error) -> Option<io::ErrorKind> {
+    error.source()?.downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
 /// Our own connector's error, as it was; else one of the TLS handshake, or of the socket.

@@ -474,16 +474,11 @@ async fn dropping_the_readers_future_loses_nothing() {
 async fn read_body(session: &mut Session) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            line.extend(session.read(1).await);
-        }
-        let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).expect("is a size");
-        body.extend(session.read(size).await);
-        assert_eq!(session.read(2).await, b"\r\n");
-        if size == 0 {
+        let chunk = session.read_chunk().await;
+        if chunk.is_empty() {
             return body;
         }
+        body.extend(chunk);
     }
 }
 

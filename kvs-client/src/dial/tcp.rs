@@ -12,12 +12,13 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::{Dial, Duplex};
-use crate::{ClientError, ClientErrorKind, LocalFuture, tls::handshake_error};
+use crate::{ClientError, ClientErrorKind, LocalFuture, ProxySettings, tls::handshake_error};
 
 /// How to reach hosts: shared by the media connections and the JSON calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) connect_timeout: Duration,
+    pub(crate) proxy: ProxySettings,
 }
 
 /// Dials over TCP without delay (Nagle's algorithm would hold small frames back), with TLS for `https`.
@@ -36,7 +37,10 @@ impl TcpDial {
         let deadline = Instant::now() + self.route.connect_timeout;
         let host = host_of(endpoint)?;
         let port = endpoint.port_or_known_default().unwrap_or(443);
-        let stream = self.route.connect(&host, port, deadline).await?;
+        let stream = self
+            .route
+            .connect(endpoint.scheme(), &host, port, deadline)
+            .await?;
         if endpoint.scheme() != "https" {
             let (read, write) = stream.into_split();
             return Ok(Duplex {
@@ -70,39 +74,53 @@ impl Dial for TcpDial {
 }
 
 impl Route {
-    /// Connects to a host. The name is looked up off this thread; its addresses are tried in order and share the time.
+    /// Connects to a host, through the proxy if there is one for it.
     pub(crate) async fn connect(
         &self,
+        scheme: &str,
         host: &Host<String>,
         port: u16,
         deadline: Instant,
     ) -> Result<TcpStream, ClientError> {
-        let addresses = resolve(host, port, deadline).await?;
-        let mut last = None;
-        for (index, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let now = Instant::now();
-            let share = now + deadline.saturating_duration_since(now) / left;
-            match timeout_at(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    stream.set_nodelay(true).map_err(ClientError::from_io)?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => {
-                    last = Some(
-                        ClientError::new(ClientErrorKind::Connect, format!("{address}: {error}"))
-                            .with_source(error),
-                    );
-                }
-                Err(_) => {
-                    let text = format!("connecting to {address}");
-                    last = Some(ClientError::new(ClientErrorKind::Timeout, text));
-                }
+        let Some(proxy) = self.proxy.for_host(host, scheme) else {
+            return connect_directly(host, port, deadline).await;
+        };
+        let mut stream = connect_directly(proxy.host(), proxy.port(), deadline).await?;
+        proxy.tunnel(&mut stream, host, port, deadline).await?;
+        Ok(stream)
+    }
+}
+
+/// Connects to a host. The name is looked up off this thread; its addresses are tried in order and share the time.
+async fn connect_directly(
+    host: &Host<String>,
+    port: u16,
+    deadline: Instant,
+) -> Result<TcpStream, ClientError> {
+    let addresses = resolve(host, port, deadline).await?;
+    let mut last = None;
+    for (index, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / left;
+        match timeout_at(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true).map_err(ClientError::from_io)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => {
+                last = Some(
+                    ClientError::new(ClientErrorKind::Connect, format!("{address}: {error}"))
+                        .with_source(error),
+                );
+            }
+            Err(_) => {
+                let text = format!("connecting to {address}");
+                last = Some(ClientError::new(ClientErrorKind::Timeout, text));
             }
         }
-        Err(last
-            .unwrap_or_else(|| ClientError::new(ClientErrorKind::Connect, format!("{host} has no address"))))
     }
+    Err(last.unwrap_or_else(|| ClientError::new(ClientErrorKind::Connect, format!("{host} has no address"))))
 }
 
 async fn resolve(host: &Host<String>, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ClientError> {

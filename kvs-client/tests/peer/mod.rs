@@ -77,7 +77,8 @@ pub struct Peer {
 impl Peer {
     pub async fn listen(wire: Wire) -> Self {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("makes a certificate");
+            generate_simple_self_signed(["localhost".to_owned(), "s-1.kinesisvideo.invalid".to_owned()])
+                .expect("makes a certificate");
         let tls = (wire == Wire::Tls).then(|| {
             let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("is a key");
             let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -259,6 +260,18 @@ impl Session {
             );
         }
         self.buffer.drain(..count).collect()
+    }
+
+    /// The next chunk of the body, framing taken off; empty at its end.
+    pub async fn read_chunk(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.extend(self.read(1).await);
+        }
+        let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).expect("is a size");
+        let chunk = self.read(size).await;
+        assert_eq!(self.read(2).await, b"\r\n");
+        chunk
     }
 
     pub async fn read_content_length(&mut self) -> Vec<u8> {
