@@ -207,7 +207,8 @@ impl MockKvs {
 
     /// A timer of the server's runtime, so that waiting needs none of the caller's.
     fn deadline(&self, limit: Duration) -> tokio::task::JoinHandle<()> {
-        self.runtime.spawn(tokio::time::sleep(limit))
+        // The sleep is made inside the task: outside it there may be no timer.
+        self.runtime.spawn(async move { tokio::time::sleep(limit).await })
     }
 }
 

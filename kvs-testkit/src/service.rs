@@ -109,6 +109,8 @@ pub struct Service {
     sessions: HashMap<ConnectionId, put_media::Session>,
     readers: HashMap<ConnectionId, reader::Reader>,
     media: media::MediaStore,
+    /// By signaling channel, the stream its media is stored in.
+    media_storage: BTreeMap<String, Option<String>>,
     /// Per stream, the number of the first fragment of each producer timestamp.
     producer_times: HashMap<String, BTreeMap<Timestamp, FragmentNumber>>,
     captures: HashMap<(String, u32), Bytes>,
@@ -131,6 +133,7 @@ impl Service {
             media: media::MediaStore::new(config.media_cap),
             config,
             streams: BTreeMap::new(),
+            media_storage: BTreeMap::new(),
             sessions: HashMap::new(),
             readers: HashMap::new(),
             producer_times: HashMap::new(),

@@ -1,5 +1,11 @@
 //! PutMedia over a raw socket.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests"
+)]
+
 mod common;
 
 use common::media;

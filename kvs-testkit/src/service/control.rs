@@ -8,9 +8,12 @@ use super::number;
 use super::script::{Effect, Moment};
 use super::{ConnectionId, Operation, Service, ServiceConfig, ServiceError, ServiceErrorKind};
 
+mod edge;
 mod endpoint;
+mod images;
 mod input;
 mod media;
+mod storage;
 mod streams;
 mod tags;
 
@@ -120,10 +123,28 @@ impl Service {
             Operation::TagStream => self.tag_stream(input),
             Operation::UntagStream => self.untag_stream(input),
             Operation::ListTagsForStream => self.list_tags_for_stream(input),
+            Operation::DescribeImageGenerationConfiguration => self.describe_image_generation(input),
+            Operation::UpdateImageGenerationConfiguration => self.update_image_generation(input),
+            Operation::DescribeNotificationConfiguration => self.describe_notification(input),
+            Operation::UpdateNotificationConfiguration => self.update_notification(input),
+            Operation::DescribeStreamStorageConfiguration => self.describe_stream_storage(input),
+            Operation::UpdateStreamStorageConfiguration => self.update_stream_storage(input, now),
+            Operation::DescribeMappedResourceConfiguration => self.describe_mapped_resource(input),
+            Operation::DescribeMediaStorageConfiguration => self.describe_media_storage(input),
+            Operation::UpdateMediaStorageConfiguration => self.update_media_storage(input),
+            Operation::StartEdgeConfigurationUpdate => self.start_edge_update(input, now),
+            Operation::DescribeEdgeConfiguration => self.describe_edge(input),
+            Operation::DeleteEdgeConfiguration => self.delete_edge(input),
+            Operation::ListEdgeAgentConfigurations => self.list_edge_agents(input),
+            Operation::TagResource => self.tag_resource(input),
+            Operation::UntagResource => self.untag_resource(input),
+            Operation::ListTagsForResource => self.list_tags_for_resource(input),
             Operation::ListFragments => self.list_fragments(input, now),
-            Operation::PutMedia | Operation::GetMedia | Operation::GetMediaForFragmentList => Err(
-                ServiceError::invalid(format!("{} is not a JSON operation", operation.name())),
-            ),
+            // Media goes its own ways; the rest isn't modelled (`Operation::is_supported`).
+            _ => Err(ServiceError::new(
+                ServiceErrorKind::UnsupportedOperation,
+                format!("{} is not part of this mock", operation.name()),
+            )),
         }
     }
 

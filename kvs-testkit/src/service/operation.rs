@@ -52,10 +52,36 @@ operations! {
     TagStream "/tagStream",
     UntagStream "/untagStream",
     ListTagsForStream "/listTagsForStream",
+    DescribeImageGenerationConfiguration "/describeImageGenerationConfiguration",
+    UpdateImageGenerationConfiguration "/updateImageGenerationConfiguration",
+    DescribeNotificationConfiguration "/describeNotificationConfiguration",
+    UpdateNotificationConfiguration "/updateNotificationConfiguration",
+    DescribeStreamStorageConfiguration "/describeStreamStorageConfiguration",
+    UpdateStreamStorageConfiguration "/updateStreamStorageConfiguration",
+    DescribeMappedResourceConfiguration "/describeMappedResourceConfiguration",
+    DescribeMediaStorageConfiguration "/describeMediaStorageConfiguration",
+    UpdateMediaStorageConfiguration "/updateMediaStorageConfiguration",
+    StartEdgeConfigurationUpdate "/startEdgeConfigurationUpdate",
+    DescribeEdgeConfiguration "/describeEdgeConfiguration",
+    DeleteEdgeConfiguration "/deleteEdgeConfiguration",
+    ListEdgeAgentConfigurations "/listEdgeAgentConfigurations",
+    TagResource "/TagResource",
+    UntagResource "/UntagResource",
+    ListTagsForResource "/ListTagsForResource",
+    CreateSignalingChannel "/createSignalingChannel",
+    DeleteSignalingChannel "/deleteSignalingChannel",
+    DescribeSignalingChannel "/describeSignalingChannel",
+    GetSignalingChannelEndpoint "/getSignalingChannelEndpoint",
+    ListSignalingChannels "/listSignalingChannels",
+    UpdateSignalingChannel "/updateSignalingChannel",
     PutMedia "/putMedia",
     GetMedia "/getMedia",
     ListFragments "/listFragments",
     GetMediaForFragmentList "/getMediaForFragmentList",
+    GetClip "/getClip",
+    GetImages "/getImages",
+    GetHLSStreamingSessionURL "/getHLSStreamingSessionURL",
+    GetDASHStreamingSessionURL "/getDASHStreamingSessionURL",
 }
 
 impl Operation {
@@ -64,7 +90,55 @@ impl Operation {
         use Operation as O;
         matches!(
             self,
-            O::PutMedia | O::GetMedia | O::ListFragments | O::GetMediaForFragmentList
+            O::PutMedia
+                | O::GetMedia
+                | O::ListFragments
+                | O::GetMediaForFragmentList
+                | O::GetClip
+                | O::GetImages
+                | O::GetHLSStreamingSessionURL
+                | O::GetDASHStreamingSessionURL
         )
+    }
+
+    /// Whether this model of the service carries it out; the others answer
+    /// `UnsupportedOperationException`: signaling channels, which are another service in all but name, and the
+    /// operations that transcode or repackage media.
+    pub fn is_supported(self) -> bool {
+        use Operation as O;
+        !matches!(
+            self,
+            O::CreateSignalingChannel
+                | O::DeleteSignalingChannel
+                | O::DescribeSignalingChannel
+                | O::GetSignalingChannelEndpoint
+                | O::ListSignalingChannels
+                | O::UpdateSignalingChannel
+                | O::GetClip
+                | O::GetImages
+                | O::GetHLSStreamingSessionURL
+                | O::GetDASHStreamingSessionURL
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Operation;
+
+    #[test]
+    fn every_path_leads_to_its_operation() {
+        for &operation in Operation::ALL {
+            assert_eq!(Operation::from_path(operation.path()), Some(operation));
+            let name = operation.path().trim_start_matches('/');
+            assert!(name.eq_ignore_ascii_case(operation.name()), "{name}");
+        }
+    }
+
+    #[test]
+    fn three_paths_begin_in_upper_case() {
+        let upper = |operation: &&Operation| operation.path().as_bytes()[1].is_ascii_uppercase();
+        let names: Vec<&str> = Operation::ALL.iter().filter(upper).map(|o| o.name()).collect();
+        assert_eq!(names, ["TagResource", "UntagResource", "ListTagsForResource"]);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kvs_mkv::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::number;
 use super::timer::Due;
@@ -45,7 +46,25 @@ pub(crate) struct Stream {
     pub(crate) created_ms: i64,
     pub(crate) retention_hours: u32,
     pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) storage_tier: String,
+    /// `ImageGenerationConfiguration` as it was set.
+    pub(crate) image_generation: Option<Value>,
+    /// `NotificationConfiguration` as it was set.
+    pub(crate) notification: Option<Value>,
+    pub(crate) edge: Option<EdgeConfiguration>,
 }
+
+/// What an edge agent was told to do with a stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct EdgeConfiguration {
+    pub(crate) created_ms: i64,
+    pub(crate) updated_ms: i64,
+    /// `EdgeConfig` as it was set.
+    pub(crate) config: Value,
+}
+
+/// Where a stream's data is kept unless it was asked otherwise.
+pub(crate) const DEFAULT_STORAGE_TIER: &str = "HOT";
 
 impl Service {
     /// The name behind a selector.
@@ -127,6 +146,10 @@ impl Service {
             created_ms: now.as_millis(),
             retention_hours,
             tags: BTreeMap::new(),
+            storage_tier: DEFAULT_STORAGE_TIER.to_owned(),
+            image_generation: None,
+            notification: None,
+            edge: None,
         };
         self.streams.insert(name.to_owned(), stream);
     }

@@ -10,18 +10,25 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use kvs_auth::{PayloadHash, SignRequest, Signer};
 use kvs_testkit::MockKvs;
+use rustls::pki_types::pem::PemObject as _;
 
 pub mod media;
 
+/// A plain or TLS socket.
+pub trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
 /// A socket to a mock. Every read gives up after five seconds, so that a failing test ends.
 pub struct RawClient {
-    pub socket: TcpStream,
+    socket: Box<dyn Wire>,
     received: Vec<u8>,
 }
 
@@ -51,14 +58,33 @@ impl RawClient {
         let socket = TcpStream::connect(kvs.address()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         socket.set_nodelay(true).unwrap();
+        let Some(pem) = kvs.ca_pem() else {
+            return RawClient {
+                socket: Box::new(socket),
+                received: Vec::new(),
+            };
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        let certificate = rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes());
+        roots.add(certificate.unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "127.0.0.1".try_into().unwrap();
+        let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let socket = rustls::StreamOwned::new(session, socket);
         RawClient {
-            socket,
+            socket: Box::new(socket),
             received: Vec::new(),
         }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket.write_all(bytes.as_ref()).unwrap();
+        self.socket.flush().unwrap();
     }
 
     /// Sends a piece of a chunked body.
@@ -263,6 +289,11 @@ impl Request {
         self
     }
 
+    pub fn target(mut self, target: &str) -> Request {
+        target.clone_into(&mut self.target);
+        self
+    }
+
     pub fn host(mut self, host: &str) -> Request {
         self.host = Some(host.to_owned());
         self
@@ -285,7 +316,7 @@ impl Request {
         payload: PayloadHash<'_>,
     ) -> Bytes {
         let host = self.host.clone().unwrap_or_else(|| kvs.address().to_string());
-        let uri: Uri = format!("http://{host}{}", self.target).parse().unwrap();
+        let uri: Uri = format!("https://{host}{}", self.target).parse().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_str(&host).unwrap());
         for (name, value) in &self.headers {

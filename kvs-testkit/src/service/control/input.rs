@@ -29,6 +29,13 @@ pub(super) enum Shape {
     ContinuationToken,
     /// `[0-9]+`
     Digits,
+    /// `arn:…:<service>:<region>:<account>:<kind><name>`, where the kind ends in its separator.
+    ForeignArn {
+        service: &'static str,
+        kind: &'static str,
+    },
+    /// `^[a-zA-Z_0-9]+:(//)?([^/]+)/?([^*]*)$`
+    DestinationUri,
     /// Any characters.
     Any,
 }
@@ -52,6 +59,8 @@ impl Shape {
             }),
             Shape::Token => all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')),
             Shape::Digits => all(|c| c.is_ascii_digit()),
+            Shape::ForeignArn { service, kind } => is_foreign_arn(text, service, kind),
+            Shape::DestinationUri => is_destination(text),
             Shape::Any => true,
         }
     }
@@ -65,6 +74,8 @@ impl Shape {
             Shape::Token => "[a-zA-Z0-9+/=]*",
             Shape::ContinuationToken => r"[a-zA-Z0-9_\.\-]+",
             Shape::Digits => "^[0-9]+$",
+            Shape::ForeignArn { .. } => r"arn:[a-z\d-]+:[a-z]+:[a-z0-9-]+:[0-9]+:[a-z]+[:/][a-zA-Z0-9_.-]+",
+            Shape::DestinationUri => "^[a-zA-Z_0-9]+:(//)?([^/]+)/?([^*]*)$",
             Shape::Any => ".*",
         }
     }
@@ -79,6 +90,38 @@ fn is_media_type(text: &str) -> bool {
     };
     text.split_once('/')
         .is_some_and(|(kind, subtype)| part(kind) && part(subtype))
+}
+
+/// `arn:[a-z\d-]+:<service>:[a-z0-9-]+:[0-9]+:<kind>[a-zA-Z0-9_.-]+`
+fn is_foreign_arn(text: &str, service: &str, kind: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let [arn, partition, named_service, region, account, resource] = parts[..] else {
+        return false;
+    };
+    let name = resource.strip_prefix(kind).unwrap_or_default();
+    arn == "arn"
+        && named_service == service
+        && !partition.is_empty()
+        && !region.is_empty()
+        && !account.is_empty()
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && !name.is_empty()
+        && Shape::Name.fits(name)
+}
+
+/// A scheme, a bucket or topic, and a path without `*`.
+fn is_destination(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !place.is_empty()
+        && !path.contains('*')
 }
 
 /// `arn:[a-z\d-]+:kinesisvideo:[a-z0-9-]+:[0-9]+:[a-z]+/[a-zA-Z0-9_.-]+/[0-9]+`
@@ -109,7 +152,7 @@ fn is_arn(text: &str) -> bool {
         && digits(created)
 }
 
-fn violated(member: &str, value: &str, constraint: &str) -> ServiceError {
+pub(super) fn violated(member: &str, value: &str, constraint: &str) -> ServiceError {
     let shown: String = value.chars().take(300).collect();
     ServiceError::invalid(format!(
         "1 validation error detected: Value '{shown}' at '{member}' failed to satisfy constraint: {constraint}"
@@ -227,6 +270,44 @@ impl Input {
         self.value(name)
             .map(|value| Input::from_value(name, value))
             .transpose()
+    }
+
+    /// A list of objects.
+    pub(super) fn objects(
+        &self,
+        name: &str,
+        count: std::ops::RangeInclusive<usize>,
+    ) -> Result<Option<Vec<Input>>, ServiceError> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        let list = value.as_array().ok_or_else(|| wrong_type(name, "a list"))?;
+        check_count(name, list.len(), &count)?;
+        list.iter()
+            .map(|value| Input::from_value(name, value))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// A yes or no.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ServiceError> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        value
+            .as_bool()
+            .map(Some)
+            .ok_or_else(|| wrong_type(name, "a boolean"))
+    }
+
+    /// The names of the members that are set.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    /// All of it, to be kept as it is.
+    pub(super) fn to_value(&self) -> Value {
+        Value::Object(self.members.clone())
     }
 
     /// A list of texts.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::input::{Input, Shape, required};
 use super::{Operation, Service, ServiceError, ServiceErrorKind};
 use crate::service::number;
-use crate::service::stream::{Stream, StreamStatus};
+use crate::service::stream::{DEFAULT_STORAGE_TIER, Stream, StreamStatus};
 
 /// Ceiling of a stream's retention: ten years.
 const MAX_RETENTION_HOURS: i64 = 87_600;
@@ -23,6 +23,10 @@ impl Service {
             .number("DataRetentionInHours", 0..=MAX_RETENTION_HOURS)?
             .unwrap_or(0);
         let tags = input.tags("Tags")?.unwrap_or_default();
+        let storage_tier = match input.object("StreamStorageConfiguration")? {
+            Some(configuration) => super::storage::storage_tier(&configuration)?,
+            None => DEFAULT_STORAGE_TIER,
+        };
         if self.streams.contains_key(&name) {
             return Err(ServiceError::new(
                 ServiceErrorKind::ResourceInUse,
@@ -41,6 +45,10 @@ impl Service {
             created_ms: now.as_millis(),
             retention_hours: u32::try_from(retention).unwrap_or(u32::MAX),
             tags,
+            storage_tier: storage_tier.to_owned(),
+            image_generation: None,
+            notification: None,
+            edge: None,
         };
         self.streams.insert(name.clone(), stream);
         self.begin_change(&name, StreamStatus::Creating, now);
@@ -162,7 +170,7 @@ impl Service {
     }
 
     /// One change at a time.
-    fn require_unchanging(&self, name: &str) -> Result<(), ServiceError> {
+    pub(super) fn require_unchanging(&self, name: &str) -> Result<(), ServiceError> {
         match self.streams.get(name).map(|stream| stream.status) {
             None | Some(StreamStatus::Active) => Ok(()),
             Some(_) => Err(ServiceError::new(
