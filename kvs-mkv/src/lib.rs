@@ -6,7 +6,7 @@ mod ebml;
 mod error;
 mod frame;
 mod muxer;
-pub mod order;
+mod order;
 pub mod schema;
 mod tag;
 mod time;
@@ -20,7 +20,11 @@ pub use demux::{
 pub use error::{MkvError, MkvErrorKind};
 pub use frame::{Frame, FrameFlags};
 pub use muxer::{FragmentTimecodes, Muxer, SegmentInfo};
-pub use order::{FrameOrderer, OrderConfig, OrderDrop, OrderError, OrderErrorKind, Ordered};
+pub use order::{
+    Correction, CorrectionKind, FragmentStart, FrameOrderer, KeyFramePolicy, LeadingPicturePolicy,
+    OrderConfig, OrderDrop, OrderError, OrderErrorKind, OrderStats, Ordered, SilencePolicy, SkewPolicy,
+    TimestampPolicy,
+};
 pub use tag::{
     END_OF_FRAGMENT, MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS_PER_FRAGMENT, RESERVED_TAG_PREFIX, Tag,
 };

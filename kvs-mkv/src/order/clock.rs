@@ -15,6 +15,13 @@ pub(super) struct ClockRules {
     pub(super) jump: Duration,
 }
 
+impl ClockRules {
+    /// What a raised time is after the one before: a unit, unless units are coarser than frames are apart.
+    fn step(&self) -> Duration {
+        self.scale.unit().min(Duration::from_millis(1))
+    }
+}
+
 /// The times of one track so far.
 #[derive(Clone, Debug)]
 pub(super) struct TrackClock {
@@ -106,7 +113,7 @@ impl TrackClock {
             }
             if behind > nanos(rules.jump) {
                 kind = Some(CorrectionKind::Rebased);
-                let step = frame.duration.unwrap_or(rules.scale.unit());
+                let step = frame.duration.unwrap_or(rules.step());
                 let on = previous.saturating_add(step);
                 let own = on.since(this);
                 let fits = |peer: &i64| {
@@ -116,7 +123,7 @@ impl TrackClock {
                 let mut peers = peers;
                 offset = peers.find(fits).unwrap_or(own);
             } else if behind >= 0 {
-                let raise = behind.saturating_add(nanos(rules.scale.unit()));
+                let raise = behind.saturating_add(nanos(rules.step()));
                 shift(frame, offset.saturating_add(raise));
                 self.note(frame);
                 return Ok(Some(correction(frame, CorrectionKind::Raised, given)));

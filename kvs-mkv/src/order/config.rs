@@ -112,7 +112,7 @@ pub enum LeadingPicturePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TimestampPolicy {
-    /// A time that is not after the one before is raised to one unit after it; after a jump back (a clock
+    /// A time that is not after the one before is raised to one unit after it, 1 ms at most; after a jump back (a clock
     /// that wrapped or was set) the track goes on where it was, by an offset. Each correction is told.
     #[default]
     Correct,

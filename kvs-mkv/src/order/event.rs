@@ -82,7 +82,7 @@ pub struct Correction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CorrectionKind {
-    /// It repeated or went back, and was raised to one unit after the one before.
+    /// It repeated or went back, and was raised above the one before.
     Raised,
     /// The track's clock started anew; its frames are shifted to go on where it was.
     Rebased,

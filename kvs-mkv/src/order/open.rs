@@ -13,6 +13,8 @@ pub(super) struct Open {
     start: i64,
     /// The unit of the leading track it was cut at: later than `start` where sound leads.
     cut_at: i64,
+    /// The unit its key frame was given: pictures before it are leading ones.
+    key_unit: i64,
     /// Payload bytes in it.
     bytes: usize,
     /// Which tracks it carries, by index.
@@ -47,8 +49,8 @@ impl FrameOrderer {
     /// Moves everything that is certain from the queues to the output.
     pub(super) fn advance(&mut self) {
         loop {
-            self.change_lead();
             let filled = self.fill();
+            self.change_lead();
             if !self.open_next() && !filled {
                 return;
             }
@@ -163,8 +165,9 @@ impl FrameOrderer {
         } else if index != self.lead && (track.reformat || is_new_format) && open.seen[index] {
             track.reformat = true;
             Some(OrderDrop::FormatChange)
-        } else if open.full && index == self.lead
-            || open.bytes + queued.frame.data.len() > self.config.max_fragment_bytes
+        } else if (open.full && index == self.lead)
+            // The first of each track has to stay.
+            || (open.seen[index] && open.bytes + queued.frame.data.len() > self.config.max_fragment_bytes)
         {
             open.full |= index == self.lead;
             Some(OrderDrop::FragmentTooLarge)
@@ -173,7 +176,7 @@ impl FrameOrderer {
                 && queued.unit.saturating_sub(open.start) > self.units.max.saturating_add(self.units.leading))
         {
             Some(OrderDrop::FragmentTooLong)
-        } else if queued.unit < open.start && index == self.lead && track.clock.reorders() {
+        } else if index == self.lead && queued.unit < open.start.min(open.key_unit) {
             self.stats.leading_pictures += 1;
             Some(OrderDrop::LeadingPicture)
         } else {
@@ -210,6 +213,7 @@ impl FrameOrderer {
         if self.open.is_none() {
             self.wait_for_key_frame();
         }
+        self.drop_overtaken_pictures();
         let Some(front) = self.tracks[self.lead].front() else {
             return false;
         };
@@ -251,6 +255,52 @@ impl FrameOrderer {
             }
             self.start_fragment(cut.start);
             return true;
+        }
+    }
+
+    /// Drops the leading pictures of the front key frame that are not after what went out already: sound
+    /// that a flush let pass.
+    fn drop_overtaken_pictures(&mut self) {
+        let sent = self.latest;
+        let queue = &mut self.tracks[self.lead].queue;
+        let Some(key_unit) = queue.front().map(|front| front.unit) else {
+            return;
+        };
+        let Some(cut) = queue.front_mut().and_then(|front| front.cut.as_mut()) else {
+            return;
+        };
+        if cut.start > sent || cut.start == key_unit {
+            return;
+        }
+        let is_leading = |queued: &Queued| queued.cut.is_none() && queued.unit < key_unit;
+        let leading = queue
+            .iter()
+            .skip(1)
+            .take_while(|queued| is_leading(queued))
+            .count();
+        let (mut index, mut start) = (1, key_unit);
+        for _ in 0..leading {
+            match self.tracks[self.lead].queue.get(index).map(|queued| queued.unit) {
+                Some(unit) if unit <= sent => {
+                    let dropped = self.tracks[self.lead].queue.remove(index);
+                    self.stats.leading_pictures += 1;
+                    if let Some(queued) = dropped {
+                        self.drop_frame(queued.frame, OrderDrop::LeadingPicture);
+                    }
+                }
+                Some(unit) => {
+                    start = start.min(unit);
+                    index += 1;
+                }
+                None => break,
+            }
+        }
+        if let Some(cut) = self.tracks[self.lead]
+            .queue
+            .front_mut()
+            .and_then(|front| front.cut.as_mut())
+        {
+            cut.start = start;
         }
     }
 
@@ -315,6 +365,9 @@ impl FrameOrderer {
             };
         };
         let unit = front.unit;
+        if unit.saturating_sub(start) > self.units.max {
+            return Membership::Lacks;
+        }
         let lead = &self.tracks[self.lead];
         let is_certain = match next {
             Some(next) if next.cut.settled || self.flushing => {
@@ -433,8 +486,10 @@ impl FrameOrderer {
             tracks,
             new_session,
         }));
+        let key_unit = self.tracks[self.lead].front().map_or(start, |key| key.unit);
         self.open = Some(Open {
             start,
+            key_unit,
             cut_at: cut_start.max(start),
             bytes: 0,
             carries,
