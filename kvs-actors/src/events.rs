@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kvs_client::AckEvent;
 use kvs_mkv::Timestamp;
-use kvs_mkv::order::Correction;
+use kvs_mkv::Correction;
 use serde::Serialize;
 
 use crate::error::StreamError;

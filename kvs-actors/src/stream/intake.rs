@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kvs_mkv::order::Correction;
+use kvs_mkv::Correction;
 use kvs_mkv::{
     Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop, OrderErrorKind, Ordered,
     Timestamp, TrackAdapter, TrackFormat, TrackSet,
