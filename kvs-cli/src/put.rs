@@ -1,0 +1,201 @@
+//! `kvs put`: a file goes up, its acknowledgements are waited for, and what was stored is read back.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use kvs_actors::machine::DropReason;
+use kvs_actors::{Producer, StopReport, StreamConfig, StreamHandle, TimeBase};
+
+use crate::cli::{Pace, PutArgs};
+use crate::error::{CliError, Failure};
+use crate::mp4::Mp4;
+use crate::pace::Pacer;
+use crate::progress::Progress;
+use crate::summary::{ProcessStart, Summary};
+use crate::target::Target;
+use crate::watch::{Watch, Watched};
+use crate::{output, signal, verify};
+
+/// The stream on the mock where none is named.
+const MOCK_STREAM: &str = "clip";
+
+/// How long a frame waits for room in the buffer. A service that takes nothing for so long won't soon.
+const PUT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the command.
+pub(crate) async fn run(args: PutArgs, start: ProcessStart) -> Result<(), CliError> {
+    tokio::select! {
+        outcome = upload(&args, start) => outcome,
+        () = signal::end_requested() => Err(CliError::new(Failure::Interrupted, "interrupted")),
+    }
+}
+
+async fn upload(args: &PutArgs, start: ProcessStart) -> Result<(), CliError> {
+    let mp4 = Mp4::open(&args.file)?;
+    let config = stream_config(args, &mp4)?;
+    let target = if args.mock {
+        Target::mock(args, &config).await?
+    } else {
+        Target::service(args, &config).await?
+    };
+
+    let fragments = mp4.key_frame_count() * u64::from(args.passes.get());
+    let watch = Watch::new(start, Progress::new(fragments));
+    let report = send(args, &mp4, config, &target, watch.clone()).await?;
+    let watched = watch.finish();
+    let verified = match is_read_back(args) && report.is_complete() {
+        true => Some(
+            verify::read_back(
+                &target.client,
+                &report.stream,
+                &watched.numbers,
+                &mp4,
+                args.passes.get(),
+            )
+            .await,
+        ),
+        false => None,
+    };
+    target.close().await;
+
+    let mut summary = summarize(&report, &watched, start);
+    summary.frames_verified = verified
+        .as_ref()
+        .and_then(|outcome| outcome.as_ref().ok())
+        .copied();
+    output::line(if args.json {
+        summary.to_json()
+    } else {
+        summary.to_string()
+    });
+    everything_delivered(&summary, &watched)?;
+    verified.transpose().map(drop)
+}
+
+/// Media that isn't kept can't be read back.
+fn is_read_back(args: &PutArgs) -> bool {
+    (args.mock || args.verify) && args.retention > 0
+}
+
+fn stream_config(args: &PutArgs, mp4: &Mp4) -> Result<StreamConfig, CliError> {
+    if args.verify && args.retention == 0 {
+        let message = "a stream that keeps nothing (--retention 0) can't be read back (--verify)";
+        return Err(CliError::new(Failure::InvalidArgument, message));
+    }
+    let name = args.stream.as_deref().unwrap_or(MOCK_STREAM);
+    let config = mp4
+        .tracks()
+        .into_iter()
+        .fold(StreamConfig::offline(name), StreamConfig::track);
+    let config = config
+        .retention_hours(args.retention)
+        .create_stream(false)
+        .time_base(time_base(args, mp4));
+    let config = config.put_timeout(PUT_TIMEOUT);
+    config
+        .validate()
+        .map_err(|error| CliError::new(Failure::InvalidArgument, error))?;
+    Ok(config)
+}
+
+/// At playing speed the media is live. Otherwise it is a recording that ends now: its times never lie in the future, however
+/// fast it goes up.
+fn time_base(args: &PutArgs, mp4: &Mp4) -> TimeBase {
+    let length = mp4.duration().saturating_mul(args.passes.get());
+    match SystemTime::now().checked_sub(length) {
+        Some(begin) if args.pace == Pace::Quota => TimeBase::StartAt(begin),
+        _ => TimeBase::AnchorAtFirstFrame,
+    }
+}
+
+/// Puts every frame of the file and waits for what is still to be confirmed.
+async fn send(
+    args: &PutArgs,
+    mp4: &Mp4,
+    config: StreamConfig,
+    target: &Target,
+    watch: Watch,
+) -> Result<StopReport, CliError> {
+    let producer = Producer::builder()
+        .client(target.client.clone())
+        .start()
+        .map_err(CliError::unexpected)?;
+    let stream = producer
+        .open_stream_with(config, watch)
+        .await
+        .map_err(CliError::unexpected)?;
+    let fed = feed(args, mp4, &stream).await;
+    let report = stream.stop(args.timeout).await.map_err(CliError::unexpected)?;
+    producer
+        .stop(Duration::ZERO)
+        .await
+        .map_err(CliError::unexpected)?;
+    fed.map(|()| report)
+}
+
+async fn feed(args: &PutArgs, mp4: &Mp4, stream: &StreamHandle) -> Result<(), CliError> {
+    let mut pacer = Pacer::new(args.pace);
+    for frame in mp4.frames(args.passes.get())? {
+        let frame = frame?;
+        pacer.wait_for(&frame).await;
+        stream
+            .put_frame(frame)
+            .await
+            .map_err(|error| CliError::new(Failure::NotDelivered, error))?;
+    }
+    Ok(())
+}
+
+fn summarize(report: &StopReport, watched: &Watched, start: ProcessStart) -> Summary {
+    let (frames, sessions) = (&report.frames, &report.sessions);
+    let mut drops: BTreeMap<String, u64> = frames
+        .dropped
+        .iter()
+        .map(|(reason, tally)| (name_of(*reason), tally.frames))
+        .collect();
+    for (what, tally) in [
+        ("refused", frames.refused),
+        ("unconfirmed", frames.unconfirmed),
+        ("still held", frames.buffered),
+    ] {
+        if tally.frames > 0 {
+            drops.insert(what.into(), tally.frames);
+        }
+    }
+    Summary {
+        stream: report.stream.clone(),
+        frames_in: frames.accepted.frames,
+        frames_dropped: frames.accepted.frames.saturating_sub(frames.delivered.frames),
+        fragments_sent: sessions.fragments_sent,
+        fragments_received: sessions.fragments_received,
+        fragments_persisted: sessions.fragments_persisted,
+        bytes: frames.accepted.bytes,
+        sessions: sessions.sessions,
+        first_ack: watched.first_ack,
+        first_persisted: watched.first_persisted,
+        seconds: start.elapsed(),
+        frames_delivered: frames.delivered.frames,
+        drops,
+        frames_verified: None,
+    }
+}
+
+/// The words of a reason's name, as it is serialized everywhere.
+fn name_of(reason: DropReason) -> String {
+    let name = serde_json::to_value(reason).ok();
+    name.as_ref()
+        .and_then(|name| name.as_str())
+        .map_or_else(|| format!("{reason:?}"), |name| name.replace('_', " "))
+}
+
+fn everything_delivered(summary: &Summary, watched: &Watched) -> Result<(), CliError> {
+    if summary.frames_delivered == summary.frames_in {
+        return Ok(());
+    }
+    let (missing, all) = (summary.frames_dropped, summary.frames_in);
+    let mut message = format!("not everything was delivered: {missing} frames of {all} are missing");
+    if let Some(trouble) = &watched.trouble {
+        message = format!("{message}; {trouble}");
+    }
+    Err(CliError::new(Failure::NotDelivered, message))
+}

@@ -1,0 +1,107 @@
+//! Where an upload goes: the embedded mock, or the service.
+
+use kvs_actors::StreamConfig;
+use kvs_auth::{CredentialChain, ProfileCredentials, ProvideCredentials, SharedCredentialsProvider};
+use kvs_client::{Client, ClientConfig, ClientErrorKind, ControlPlane, CreateStream, TlsOptions, Url};
+use kvs_testkit::MockKvs;
+
+use crate::cli::PutArgs;
+use crate::error::{CliError, Failure};
+
+/// Where an upload goes.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// How the service is reached.
+    pub(crate) client: Client,
+    mock: Option<MockKvs>,
+}
+
+impl Target {
+    /// Starts the mock, with the stream in it.
+    pub(crate) async fn mock(args: &PutArgs, stream: &StreamConfig) -> Result<Target, CliError> {
+        let mock = MockKvs::builder()
+            .region(&args.region.name)
+            .with_stream(&stream.name, stream.retention_hours);
+        let mock = mock.start().await.map_err(CliError::unexpected)?;
+        let config =
+            ClientConfig::new(mock.region(), mock.credentials()).endpoint(parse_endpoint(&mock.endpoint())?);
+        Ok(Target {
+            client: config.build()?,
+            mock: Some(mock),
+        })
+    }
+
+    /// Finds the credentials and makes sure that the stream exists, so that what stands in the way is an error at once and not
+    /// a stream that waits for better times.
+    pub(crate) async fn service(args: &PutArgs, stream: &StreamConfig) -> Result<Target, CliError> {
+        let credentials = match &args.profile {
+            Some(name) => SharedCredentialsProvider::new(ProfileCredentials::new().profile(name)),
+            None => SharedCredentialsProvider::new(CredentialChain::usual()),
+        };
+        let mut config = ClientConfig::new(&args.region.name, credentials.clone());
+        if let Some(endpoint) = &args.endpoint {
+            config = config.endpoint(parse_endpoint(endpoint)?);
+        }
+        let mut client = config.clone().build()?;
+        if let Some(path) = &args.ca_file {
+            let config = config.tls(TlsOptions::default().extra_ca_file(path));
+            client = config
+                .build()
+                .map_err(|error| CliError::new(Failure::Tls, error))?;
+        }
+        credentials
+            .provide_credentials()
+            .await
+            .map_err(|error| no_credentials(&error))?;
+        prepare(&client, stream, args).await?;
+        Ok(Target { client, mock: None })
+    }
+
+    /// Ends the mock, if it is one.
+    pub(crate) async fn close(self) {
+        if let Some(mock) = self.mock {
+            mock.stop().await;
+        }
+    }
+}
+
+async fn prepare(client: &Client, stream: &StreamConfig, args: &PutArgs) -> Result<(), CliError> {
+    let control = client.control_plane();
+    match control.describe_stream(&stream.name).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != ClientErrorKind::NotFound => Err(error.into()),
+        Err(_) if args.create => {
+            let create = CreateStream::new(&stream.name).retention_hours(stream.retention_hours);
+            control
+                .create_stream(create.media_type(stream.media_type()))
+                .await?;
+            Ok(())
+        }
+        Err(_) => {
+            let message = format!("no such stream: {} (--create makes it)", stream.name);
+            Err(CliError::new(Failure::StreamNotFound, message))
+        }
+    }
+}
+
+fn parse_endpoint(text: &str) -> Result<Url, CliError> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| {
+        CliError::new(
+            Failure::InvalidArgument,
+            format!("endpoint {text:?} is no http or https url"),
+        )
+    })
+}
+
+fn no_credentials(error: &kvs_auth::CredentialsError) -> CliError {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    CliError::new(Failure::NoCredentials, message)
+}
