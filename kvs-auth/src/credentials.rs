@@ -3,6 +3,7 @@
 mod caching;
 mod chain;
 mod environment;
+mod expiry;
 mod file;
 mod ini;
 mod process;
@@ -12,6 +13,7 @@ mod statics;
 pub use caching::CachingCredentials;
 pub use chain::CredentialChain;
 pub use environment::EnvironmentCredentials;
+pub use expiry::{InvalidExpiry, parse_expiry};
 pub use file::FileCredentials;
 pub use profile::ProfileCredentials;
 pub use statics::StaticCredentials;

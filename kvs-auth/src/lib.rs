@@ -57,8 +57,8 @@ pub use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
 pub use credentials::{
-    CachingCredentials, CredentialChain, EnvironmentCredentials, FileCredentials, ProfileCredentials,
-    StaticCredentials,
+    CachingCredentials, CredentialChain, EnvironmentCredentials, FileCredentials, InvalidExpiry,
+    ProfileCredentials, StaticCredentials, parse_expiry,
 };
 pub use error::{AuthError, AuthErrorKind};
 pub use secret::Secret;

@@ -5,7 +5,7 @@ mod tcp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
-pub(crate) use self::tcp::{Route, TcpDial};
+pub(crate) use self::tcp::{Route, TcpDial, connect_tls, host_of};
 use crate::{ClientError, LocalFuture};
 
 /// Makes the connections that carry media. Replace it to go through a tunnel of your own.

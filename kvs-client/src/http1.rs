@@ -6,7 +6,8 @@ mod response;
 mod writer;
 
 pub(crate) use self::{
+    body::{BodyDecoder, Decoded},
     request::encode_head,
-    response::{ResponseHead, ResponseReader},
+    response::{ResponseHead, ResponseReader, parse_response_head},
     writer::ChunkedWriter,
 };

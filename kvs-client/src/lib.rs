@@ -42,6 +42,11 @@
 //! When the connection breaks, both halves say so in one way ([`ClientErrorKind::ConnectionLost`]); the reader gives out the
 //! ACKs that had arrived first.
 //!
+//! # Credentials for things
+//!
+//! [`IotCredentials`] takes on an IoT role alias with a client certificate; it lives here and not beside the other providers because it
+//! needs this crate's TLS and proxies.
+//!
 //! # Seams
 //!
 //! | seam | ships with |
@@ -81,6 +86,7 @@ mod get_media;
 mod http1;
 mod http_control;
 mod http_media;
+mod iot;
 mod loopback;
 mod media;
 mod proxy;
@@ -100,6 +106,7 @@ pub use file_dump::FileDumpTransport;
 pub use get_media::{GetMedia, GetMediaForFragmentList, MediaBody, MediaOperation, StartSelector};
 pub use http_control::HttpControlPlane;
 pub use http_media::{ExpectContinue, HttpMediaTransport};
+pub use iot::{IotCredentials, IotCredentialsBuilder};
 pub use loopback::{LoopbackListener, LoopbackSession, LoopbackTransport};
 pub use media::{
     AckMode, MediaConnection, MediaEvent, MediaReader, MediaTransport, MediaWriter, PutMediaRequest,

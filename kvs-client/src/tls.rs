@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::ring};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 
 use crate::{ClientError, ClientErrorKind};
@@ -64,6 +64,24 @@ impl TlsOptions {
 
     /// Builds the configuration. Reads files.
     pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, ClientError> {
+        let builder = builder()?.with_root_certificates(self.root_store()?);
+        Ok(http1_only(builder.with_no_client_auth()))
+    }
+
+    /// The same, for a client that proves who it is with a certificate chain and its key.
+    pub(crate) fn client_config_with_identity(
+        &self,
+        (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    ) -> Result<Arc<ClientConfig>, ClientError> {
+        let builder = builder()?.with_root_certificates(self.root_store()?);
+        let config = builder.with_client_auth_cert(chain, key).map_err(|source| {
+            let text = format!("the client certificate and its key: {source}");
+            ClientError::new(ClientErrorKind::Configuration, text).with_source(source)
+        })?;
+        Ok(http1_only(config))
+    }
+
+    fn root_store(&self) -> Result<RootCertStore, ClientError> {
         let mut roots = RootCertStore::empty();
         if self.roots == TrustedRoots::Bundled {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -74,21 +92,22 @@ impl TlsOptions {
         for pem in &self.extra_ca_pem {
             add_pem(&mut roots, pem.as_bytes(), "the given pem text")?;
         }
-        client_config(roots)
+        Ok(roots)
     }
 }
 
-/// HTTP/1.1 only, with a provider of its own: a library must not choose one for the process.
-fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, ClientError> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+/// A provider of its own: a library must not choose one for the process.
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, ClientError> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|source| {
             ClientError::new(ClientErrorKind::Tls, "no usable protocol version").with_source(source)
-        })?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        })
+}
+
+fn http1_only(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), ClientError> {

@@ -7,7 +7,7 @@ use aws_credential_types::{
     provider::{self, ProvideCredentials, error::CredentialsError, future},
 };
 
-use super::process::parse_expiry;
+use super::expiry::parse_expiry;
 
 /// Where variables are looked up: the process environment, or a fixed set.
 #[derive(Clone, Default)]

@@ -11,7 +11,7 @@ use aws_credential_types::{
 };
 use tokio::io::AsyncReadExt;
 
-use super::process::parse_expiry;
+use super::expiry::parse_expiry;
 
 /// The C producer takes files below this size.
 const MAX_FILE: u64 = 10_000;

@@ -1,19 +1,15 @@
 //! Keys from a program: `credential_process` (AWS SDKs and tools reference guide, "Process credential provider").
 
-use std::{
-    fmt,
-    process::Stdio,
-    time::{Duration, SystemTime},
-};
+use std::{process::Stdio, time::Duration};
 
 use aws_credential_types::{
     Credentials,
     provider::{self, error::CredentialsError},
 };
 use serde::Deserialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{process::Command, time::timeout};
 
+use super::expiry::parse_expiry;
 use crate::Secret;
 
 /// A program that prompts for a second factor needs a while; one that hangs must not hang the caller.
@@ -97,27 +93,6 @@ fn parse(stdout: &[u8]) -> provider::Result {
         expiry,
         "credential_process",
     ))
-}
-
-/// An expiration that isn't an ISO 8601 time with an offset.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct InvalidExpiry(String);
-
-impl fmt::Display for InvalidExpiry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "expiration {:?} is not of the form 2030-01-02T03:04:05Z",
-            self.0
-        )
-    }
-}
-
-/// Parses the ISO 8601 form in which credentials say when they expire.
-pub(super) fn parse_expiry(text: &str) -> Result<SystemTime, InvalidExpiry> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map(SystemTime::from)
-        .map_err(|_| InvalidExpiry(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::{Instant, timeout_at},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use url::{Host, Url};
 
 use super::{Dial, Duplex};
@@ -48,13 +48,7 @@ impl TcpDial {
                 write: Box::new(write),
             });
         }
-        let stream = timeout_at(
-            deadline,
-            TlsConnector::from(Arc::clone(&self.tls)).connect(server_name(&host)?, stream),
-        )
-        .await
-        .map_err(|_| ClientError::new(ClientErrorKind::Timeout, "tls handshake"))?
-        .map_err(handshake_error)?;
+        let stream = connect_tls(Arc::clone(&self.tls), &host, stream, deadline).await?;
         let (read, write) = tokio::io::split(stream);
         Ok(Duplex {
             read: Box::new(read),
@@ -89,6 +83,20 @@ impl Route {
         proxy.tunnel(&mut stream, host, port, deadline).await?;
         Ok(stream)
     }
+}
+
+/// Shakes hands over a connection that stands.
+pub(crate) async fn connect_tls(
+    tls: Arc<ClientConfig>,
+    host: &Host<String>,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<TlsStream<TcpStream>, ClientError> {
+    let connecting = TlsConnector::from(tls).connect(server_name(host)?, stream);
+    timeout_at(deadline, connecting)
+        .await
+        .map_err(|_| ClientError::new(ClientErrorKind::Timeout, "tls handshake"))?
+        .map_err(handshake_error)
 }
 
 /// Connects to a host. The name is looked up off this thread; its addresses are tried in order and share the time.
@@ -139,7 +147,8 @@ async fn resolve(host: &Host<String>, port: u16, deadline: Instant) -> Result<Ve
     Ok(addresses.collect())
 }
 
-fn host_of(endpoint: &Url) -> Result<Host<String>, ClientError> {
+/// The host of an http or https URL.
+pub(crate) fn host_of(endpoint: &Url) -> Result<Host<String>, ClientError> {
     let has_http = matches!(endpoint.scheme(), "http" | "https");
     endpoint
         .host()

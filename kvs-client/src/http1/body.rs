@@ -16,7 +16,7 @@ const MAX_TRAILERS: usize = 16 * 1024;
 
 /// Takes the framing off a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum BodyDecoder {
+pub(crate) enum BodyDecoder {
     /// So many bytes are still to come.
     Length(u64),
     /// Up to the end of the connection.
@@ -29,7 +29,7 @@ pub(super) enum BodyDecoder {
 
 /// Where in the chunked coding the body stands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
+pub(crate) enum Chunk {
     Size,
     Data(u64),
     DataEnd,
@@ -39,7 +39,7 @@ pub(super) enum Chunk {
 
 /// What could be made of the bytes at hand.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoded {
+pub(crate) enum Decoded {
     Data(Bytes),
     NeedMore,
     End,
@@ -47,7 +47,7 @@ pub(super) enum Decoded {
 
 impl BodyDecoder {
     /// How the body of a response is framed.
-    pub(super) fn of_response(status: u16, headers: &HeaderMap) -> Result<Self, ClientError> {
+    pub(crate) fn of_response(status: u16, headers: &HeaderMap) -> Result<Self, ClientError> {
         if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             return Ok(Self::Done);
         }
@@ -77,7 +77,7 @@ impl BodyDecoder {
     }
 
     /// Takes what it can from `buffer`.
-    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, ClientError> {
+    pub(crate) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, ClientError> {
         loop {
             match self {
                 Self::Done | Self::Length(0) => {
@@ -114,7 +114,7 @@ impl BodyDecoder {
     }
 
     /// True if the connection may end here: the body is complete, or ends with it.
-    pub(super) fn may_end(&self) -> bool {
+    pub(crate) fn may_end(&self) -> bool {
         matches!(self, Self::Done | Self::Length(0) | Self::UntilClose)
     }
 }

@@ -54,21 +54,12 @@ impl ResponseReader {
         }
     }
 
-    /// The final head: interim ones (1xx, RFC 9110 §15.2) are passed over.
+    /// The final head.
     pub(crate) async fn head(&mut self) -> Result<ResponseHead, ClientError> {
         loop {
-            if let Some(head) = self.parse_head()? {
-                if (100..200).contains(&head.status) {
-                    continue;
-                }
+            if let Some(head) = parse_response_head(&mut self.buffer)? {
                 self.body = Some(BodyDecoder::of_response(head.status, &head.headers)?);
                 return Ok(head);
-            }
-            if self.buffer.len() >= MAX_HEAD {
-                return Err(ClientError::new(
-                    ClientErrorKind::Protocol,
-                    "the response head is too long",
-                ));
             }
             if self.read().await? == 0 {
                 return Err(ClientError::from_io(io::ErrorKind::UnexpectedEof.into()));
@@ -108,32 +99,47 @@ impl ResponseReader {
             ClientError::from_io(error)
         })
     }
+}
 
-    fn parse_head(&mut self) -> Result<Option<ResponseHead>, ClientError> {
-        let wrong = |source: httparse::Error| {
-            ClientError::new(ClientErrorKind::Protocol, "the response is not http/1.1").with_source(source)
-        };
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        let length = match response.parse(&self.buffer).map_err(wrong)? {
-            httparse::Status::Partial => return Ok(None),
-            httparse::Status::Complete(length) => length,
-        };
-        let status = response.code.ok_or_else(|| wrong(httparse::Error::Status))?;
-        let mut parsed = HeaderMap::with_capacity(response.headers.len());
-        for header in response.headers.iter() {
-            let name = HeaderName::from_bytes(header.name.as_bytes())
-                .map_err(|_| wrong(httparse::Error::HeaderName))?;
-            let value =
-                HeaderValue::from_bytes(header.value).map_err(|_| wrong(httparse::Error::HeaderValue))?;
-            parsed.append(name, value);
+/// Takes the final head out of `buffer` if it is complete: interim ones (1xx, RFC 9110 §15.2) are passed over.
+pub(crate) fn parse_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, ClientError> {
+    loop {
+        match parse_head(buffer)? {
+            Some(head) if (100..200).contains(&head.status) => {}
+            None if buffer.len() >= MAX_HEAD => {
+                return Err(ClientError::new(
+                    ClientErrorKind::Protocol,
+                    "the response head is too long",
+                ));
+            }
+            other => return Ok(other),
         }
-        self.buffer.advance(length);
-        Ok(Some(ResponseHead {
-            status,
-            headers: parsed,
-        }))
     }
+}
+
+fn parse_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, ClientError> {
+    let wrong = |source: httparse::Error| {
+        ClientError::new(ClientErrorKind::Protocol, "the response is not http/1.1").with_source(source)
+    };
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let length = match response.parse(buffer).map_err(wrong)? {
+        httparse::Status::Partial => return Ok(None),
+        httparse::Status::Complete(length) => length,
+    };
+    let status = response.code.ok_or_else(|| wrong(httparse::Error::Status))?;
+    let mut parsed = HeaderMap::with_capacity(response.headers.len());
+    for header in response.headers.iter() {
+        let name =
+            HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| wrong(httparse::Error::HeaderName))?;
+        let value = HeaderValue::from_bytes(header.value).map_err(|_| wrong(httparse::Error::HeaderValue))?;
+        parsed.append(name, value);
+    }
+    buffer.advance(length);
+    Ok(Some(ResponseHead {
+        status,
+        headers: parsed,
+    }))
 }
 
 #[cfg(test)]
