@@ -22,5 +22,5 @@ pub use service::digest::digest;
 #[cfg(feature = "mock")]
 pub use mock::{
     DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, MockError, MockErrorKind, MockKvs, MockKvsBuilder,
-    StreamScript,
+    ScriptFile, ScriptStream, StreamScript,
 };

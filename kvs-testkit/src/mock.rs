@@ -1,7 +1,7 @@
 //! The mock endpoint as a server on a socket.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kvs_auth::Credentials;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::service::{Delivery, Fault, Ledger};
+use crate::service::{Delivery, Expectation, Fault, Ledger, Unmet};
 
 mod admin;
 mod body;
@@ -22,6 +22,7 @@ mod head;
 mod host;
 mod put_media;
 mod response;
+mod script_file;
 mod server;
 mod socket;
 mod stream;
@@ -29,6 +30,7 @@ mod tls;
 
 pub use builder::MockKvsBuilder;
 pub use error::{MockError, MockErrorKind};
+pub use script_file::{ScriptFile, ScriptStream};
 pub use stream::StreamScript;
 
 use host::Host;
@@ -41,7 +43,8 @@ pub const DEFAULT_SECRET_ACCESS_KEY: &str = "kvs/mock/secret/access/key/EXAMPLE0
 
 /// A running mock endpoint, on a thread of its own: any host can use it, whatever runtime that has.
 ///
-/// Each is isolated: its own port, streams and ledger. It stops when it is dropped.
+/// Each is isolated: its own port, streams and ledger. It stops when it is dropped, and then panics if an
+/// expectation ([`MockKvs::expect`], or one of its script file) was not met.
 ///
 /// ```
 /// # async fn doc() {
@@ -78,6 +81,7 @@ pub struct MockKvs {
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    expectations: Mutex<Vec<Expectation>>,
 }
 
 impl MockKvs {
@@ -182,6 +186,28 @@ impl MockKvs {
         }
     }
 
+    /// Adds an expectation that is checked when the mock is dropped (or by [`verify`](MockKvs::verify)).
+    pub fn expect(&self, expectation: Expectation) {
+        self.expectations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(expectation);
+    }
+
+    /// Checks the expectations so far, and forgets them.
+    ///
+    /// # Errors
+    /// The first that isn't met: what was missed, and the conversation that took place.
+    pub fn verify(&self) -> Result<(), Unmet> {
+        let expectations =
+            std::mem::take(&mut *self.expectations.lock().unwrap_or_else(PoisonError::into_inner));
+        self.host.with(|service, _| {
+            expectations
+                .iter()
+                .try_for_each(|expectation| expectation.check(service.ledger()))
+        })
+    }
+
     /// Stops the server: open connections are ended, the port is free when this returns.
     // Waiting takes a moment at most; callers need not know that it blocks meanwhile.
     #[allow(clippy::unused_async)]
@@ -214,6 +240,13 @@ impl MockKvs {
 
 impl Drop for MockKvs {
     fn drop(&mut self) {
+        let verdict = self.verify();
         self.end();
+        // A test that fails already has its reason.
+        if let Err(unmet) = verdict
+            && !std::thread::panicking()
+        {
+            panic!("{unmet}");
+        }
     }
 }

@@ -53,6 +53,7 @@ mod conserved;
 mod control;
 pub(crate) mod digest;
 mod error;
+mod expectation;
 mod ingest;
 mod keeping;
 mod ledger;
@@ -61,17 +62,20 @@ mod media;
 mod number;
 mod operation;
 mod put_media;
+mod quota;
 mod reader;
 mod rule;
 mod script;
 mod stream;
 mod timer;
+mod trail;
 
 pub use ack::{Ack, AckEvent, AckForm, ErrorId};
 pub use config::{ConnectionRule, IngestLimits, RepeatRule, ServiceConfig};
 pub use conserved::{Delivery, NotConserved};
 pub use control::Reply;
 pub use error::{ServiceError, ServiceErrorKind};
+pub use expectation::{Expectation, Unmet};
 pub use ledger::{
     AckLedger, FragmentLedger, FragmentState, FrameLedger, Ledger, SessionEnd, SessionLedger, StreamLedger,
     StreamTotals, TagLedger, TimecodeType, TrackLedger, TrackTotals,
@@ -79,6 +83,7 @@ pub use ledger::{
 pub use number::FragmentNumber;
 pub use operation::Operation;
 pub use put_media::{Opened, PutMediaRequest};
+pub use quota::Quotas;
 pub use reader::{GetMediaRequest, StartSelector};
 pub use rule::IngestRule;
 pub use script::{Effect, Fault, FaultSink, Moment, When};
@@ -123,11 +128,17 @@ pub struct Service {
     fragments: u64,
     endpoint_generation: u32,
     changes: u64,
+    call_rates: quota::CallRates,
+    /// The latest time any call carried.
+    clock: Timestamp,
 }
 
 impl Service {
     /// A service without streams.
-    pub fn new(config: ServiceConfig) -> Service {
+    pub fn new(mut config: ServiceConfig) -> Service {
+        if let Some(quotas) = &config.quotas {
+            config.limits.fragment_minimum = quotas.fragment_duration;
+        }
         Service {
             rng: fastrand::Rng::with_seed(config.seed),
             media: media::MediaStore::new(config.media_cap),
@@ -147,6 +158,8 @@ impl Service {
             fragments: 0,
             endpoint_generation: 0,
             changes: 0,
+            call_rates: quota::CallRates::default(),
+            clock: Timestamp::ZERO,
         }
     }
 
@@ -187,6 +200,7 @@ impl Service {
 
     /// Does everything that has fallen due.
     pub fn advance(&mut self, now: Timestamp) {
+        self.clock = self.clock.max(now);
         while let Some((at, due)) = self.timers.take(now) {
             match due {
                 timer::Due::Persist(fragment) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::media;
 use kvs_mkv::Timestamp;
 use kvs_testkit::service::{
-    Action, IngestRule, Operation, PutMediaRequest, RepeatRule, Service, ServiceConfig, SessionEnd,
+    Action, IngestRule, Operation, PutMediaRequest, Quotas, RepeatRule, Service, ServiceConfig, SessionEnd,
     StreamSelector, TimecodeType,
 };
 
@@ -73,6 +73,11 @@ fn failing_case(rule: IngestRule) -> Option<Case> {
             media::block(1, 0, "a"),
             media::block(1, 20_001, "b"),
         ]),
+        IngestRule::FragmentMinimum => {
+            let mut case = sends(vec![one(), media::fragment(T), media::fragment(T + 999)])?;
+            case.config.quotas = Some(Quotas::default());
+            Some(case)
+        }
         IngestRule::ConnectionDuration => {
             with(
                 Happening::TimePasses(Duration::from_secs(45 * 60)),
@@ -272,4 +277,25 @@ fn clusters_of_other_writers_are_taken() {
     let (acks, end) = run(&case.unwrap());
     assert_eq!(end, Some(SessionEnd::Complete), "{acks:?}");
     assert_eq!(acks.len(), 3);
+}
+
+#[test]
+fn a_refusal_shows_the_elements_around_it() {
+    let case = failing_case(IngestRule::TrackDeclared).unwrap();
+    let mut service = Service::new(case.config.clone());
+    service.ensure_stream("cam", 1, now());
+    let connection = open(&mut service);
+    for piece in &case.body {
+        service.put_media_data(connection, piece.clone().into(), now());
+    }
+    let summary = service.ledger().stream("cam").summary();
+    for line in [
+        "Segment",
+        "  Tracks (1)",
+        "  Cluster",
+        "    Timecode 1700000000000",
+        "    Block track 2",
+    ] {
+        assert!(summary.contains(line), "{line:?} is missing in\n{summary}");
+    }
 }

@@ -229,3 +229,62 @@ async fn many_producers_at_once_keep_to_their_streams() {
     let ledger = kvs.ledger();
     assert!((0..100).all(|n| ledger.stream(&format!("cam{n}")).totals.fragments_persisted == 3));
 }
+
+#[tokio::test]
+async fn a_script_file_sets_streams_faults_and_expectations() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = folder.path().join("script.toml");
+    let text = r#"
+        stream = [{ name = "cam" }]
+        [[fault]]
+        at = { on_fragment = 2 }
+        effect = { error = 4006 }
+        times = 1
+        [[expect]]
+        stream = "cam"
+        persisted = 1
+        refused = 1
+    "#;
+    std::fs::write(&toml, text).unwrap();
+    let script = kvs_testkit::ScriptFile::read(&toml).unwrap();
+    let json = folder.path().join("script.json");
+    std::fs::write(&json, serde_json::to_string(&script).unwrap()).unwrap();
+    assert_eq!(kvs_testkit::ScriptFile::read(&json).unwrap(), script);
+
+    let kvs = MockKvs::builder().script(script).start().await.unwrap();
+    let mut client = RawClient::connect(&kvs);
+    client.put_media(&kvs, "cam");
+    client.send_chunk(
+        [
+            media::header(&[1]),
+            media::fragment(T),
+            media::fragment(T + 1_000),
+        ]
+        .concat(),
+    );
+    assert_eq!(client.read_acks_to_end().last().unwrap(), "ERROR 4006");
+    kvs.verify().unwrap();
+}
+
+#[test]
+fn a_script_that_is_none_is_a_typed_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script.toml");
+    let missing = kvs_testkit::ScriptFile::read(&path).unwrap_err();
+    assert_eq!(missing.kind(), MockErrorKind::File);
+    std::fs::write(&path, "[[fault]]\neffect = \"explode\"\n").unwrap();
+    let wrong = kvs_testkit::ScriptFile::read(&path).unwrap_err();
+    assert_eq!(wrong.kind(), MockErrorKind::Setting);
+    assert!(wrong.to_string().contains("explode"), "{wrong}");
+}
+
+#[tokio::test]
+#[should_panic(expected = "expected at least 1 persisted fragments and not 0")]
+async fn an_expectation_that_is_not_met_is_found_at_the_end() {
+    use kvs_testkit::service::Expectation;
+    let kvs = MockKvs::start().await;
+    kvs.expect(Expectation {
+        persisted: Some(1),
+        ..Expectation::of("cam")
+    });
+}

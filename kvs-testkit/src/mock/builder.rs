@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kvs_auth::{Credentials, Verifier};
@@ -10,9 +10,12 @@ use tokio::sync::oneshot;
 
 use super::error::{MockError, MockErrorKind};
 use super::host::Host;
+use super::script_file::ScriptFile;
 use super::tls::Identity;
 use super::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, MockKvs, server};
-use crate::service::{ConnectionRule, Fault, IngestLimits, RepeatRule, Service, ServiceConfig};
+use crate::service::{
+    ConnectionRule, Expectation, Fault, IngestLimits, Quotas, RepeatRule, Service, ServiceConfig,
+};
 
 /// Settings of a [`MockKvs`]; [`MockKvs::builder`] gives one.
 ///
@@ -44,6 +47,7 @@ pub struct MockKvsBuilder {
     faults: Vec<Fault>,
     capture: Option<PathBuf>,
     max_skew: Option<Duration>,
+    expectations: Vec<Expectation>,
 }
 
 impl Default for MockKvsBuilder {
@@ -58,6 +62,7 @@ impl Default for MockKvsBuilder {
             faults: Vec::new(),
             capture: None,
             max_skew: None,
+            expectations: Vec::new(),
         }
     }
 }
@@ -191,6 +196,24 @@ impl MockKvsBuilder {
         self
     }
 
+    /// Streams, faults and expectations of a script file.
+    pub fn script(mut self, script: ScriptFile) -> MockKvsBuilder {
+        let streams = script
+            .stream
+            .into_iter()
+            .map(|stream| (stream.name, stream.retention_hours));
+        self.streams.extend(streams);
+        self.faults.extend(script.fault);
+        self.expectations.extend(script.expect);
+        self
+    }
+
+    /// Limits on rates. Default: none.
+    pub fn quotas(mut self, quotas: Quotas) -> MockKvsBuilder {
+        self.config.quotas = Some(quotas);
+        self
+    }
+
     /// Starts the server on a thread of its own.
     ///
     /// # Errors
@@ -282,6 +305,7 @@ impl MockKvsBuilder {
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
+            expectations: Mutex::new(self.expectations),
         })
     }
 }

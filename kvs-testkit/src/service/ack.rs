@@ -75,6 +75,7 @@ error_ids! {
     4010 TRACK_NUMBER_MISMATCH "A frame's track isn't declared.",
     4011 FRAMES_MISSING_FOR_TRACK "A declared track has no frame in the fragment.",
     4012 MORE_THAN_ALLOWED_TRACKS_FOUND "More than three tracks.",
+    4013 MIN_FRAGMENT_DURATION_REACHED "The fragment is too short. The quotas page names it; its number is this mock's.",
     4500 KMS_KEY_ACCESS_DENIED "The stream's key can't be used.",
     4501 KMS_KEY_DISABLED "The stream's key is disabled.",
     4502 KMS_KEY_VALIDATION_ERROR "The stream's key failed its validation.",

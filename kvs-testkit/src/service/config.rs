@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::quota::Quotas;
+
 /// What happens when a second PutMedia connection comes to a stream.
 ///
 /// A connection counts until its response has ended, so one that has sent its last byte and still waits for
@@ -37,6 +39,8 @@ pub struct IngestLimits {
     pub fragment_bytes: u64,
     /// From the earliest to the latest block of one fragment: 20 s.
     pub fragment_duration: Duration,
+    /// From a cluster's timecode to the next one's, at least: no limit. [`Quotas`](super::Quotas) make it 1 s.
+    pub fragment_minimum: Duration,
     /// Tracks of a session: 3.
     pub tracks: usize,
     /// Tags of one fragment: 10. The end-of-fragment tag doesn't count.
@@ -58,6 +62,7 @@ impl Default for IngestLimits {
         IngestLimits {
             fragment_bytes: 50_000_000,
             fragment_duration: Duration::from_secs(20),
+            fragment_minimum: Duration::ZERO,
             tracks: 3,
             tags: 10,
             tag_name: 128,
@@ -89,6 +94,8 @@ pub struct ServiceConfig {
     pub repeat_rule: RepeatRule,
     /// Limits on a session's content.
     pub limits: IngestLimits,
+    /// Limits on rates. Default: none.
+    pub quotas: Option<Quotas>,
     /// Bytes of media kept for reading back, over all streams, the oldest dropped first. Default: 256 MiB.
     pub media_cap: u64,
     /// Bytes of raw PutMedia body kept per session, from its start. Default: 0.
@@ -114,6 +121,7 @@ impl Default for ServiceConfig {
             connection_rule: ConnectionRule::default(),
             repeat_rule: RepeatRule::default(),
             limits: IngestLimits::default(),
+            quotas: None,
             media_cap: 256 * 1024 * 1024,
             capture_limit: 0,
             reader_idle: Duration::from_secs(10),

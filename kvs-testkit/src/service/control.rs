@@ -148,20 +148,21 @@ impl Service {
         }
     }
 
-    /// The stream a request names, counted and with scripted refusals applied.
+    /// The stream a request names, counted, and with quotas and scripted refusals applied.
     fn called_stream(&mut self, operation: Operation, input: &Input) -> Result<String, ServiceError> {
         let name = self.resolve(&input.stream()?)?;
         let nth = self.count_call(&name, operation);
-        self.refuse_by_script(operation, &name, nth)?;
+        self.admit_call(operation, &name, nth)?;
         Ok(name)
     }
 
-    pub(super) fn refuse_by_script(
+    pub(super) fn admit_call(
         &mut self,
         operation: Operation,
         stream: &str,
         nth: u32,
     ) -> Result<(), ServiceError> {
+        self.check_rate(operation, stream)?;
         for effect in self.script.fire(operation, stream, nth, Moment::Request) {
             match effect {
                 Effect::Refuse { status, error_type } => {

@@ -13,6 +13,7 @@ use kvs_mkv::{
 use super::config::IngestLimits;
 use super::ledger::TimecodeType;
 use super::rule::{IngestRule, Violation};
+use super::trail::Trail;
 
 /// Tags of the reserved name space that a producer may send ("Using streaming metadata" and "Image generation"
 /// in the developer guide).
@@ -80,6 +81,7 @@ pub(crate) struct Ingest {
     events: VecDeque<IngestEvent>,
     /// Whether the body has ended cleanly.
     finished: bool,
+    trail: Trail,
 }
 
 impl Ingest {
@@ -97,6 +99,7 @@ impl Ingest {
             previous: None,
             events: VecDeque::new(),
             finished: false,
+            trail: Trail::default(),
         }
     }
 
@@ -116,7 +119,10 @@ impl Ingest {
             }
             self.check_size()?;
             match self.demuxer.poll().map_err(|error| malformed(&error))? {
-                Some(event) => self.take(event)?,
+                Some(event) => {
+                    self.trail.note(self.demuxer.offset(), &event);
+                    self.take(event)?;
+                }
                 None if self.finished && self.open.is_some() => {
                     self.demuxer.finish().map_err(|error| malformed(&error))?;
                     self.close_fragment(self.demuxer.offset())?;
@@ -124,6 +130,11 @@ impl Ingest {
                 None => return self.check_size().map(|()| None),
             }
         }
+    }
+
+    /// The elements seen last, for whoever has to explain a violation.
+    pub(crate) fn trail(&self) -> Vec<String> {
+        self.trail.lines()
     }
 
     /// The timecode of the fragment under way, for an ERROR acknowledgement.
@@ -232,6 +243,13 @@ impl Ingest {
             return Err(Violation::new(IngestRule::ProducerTimestamp, detail));
         };
         open.timecode = Some(timecode);
+        if let Some((before, _)) = self.previous {
+            let lasted = units(header.scale, timecode.saturating_sub(before));
+            if timecode > before && lasted < self.limits.fragment_minimum {
+                let detail = format!("the fragment at {before} lasted {} ms", lasted.as_millis());
+                return Err(Violation::new(IngestRule::FragmentMinimum, detail));
+            }
+        }
         if let Some((before, _)) = self.previous
             && timecode <= before
         {

@@ -96,6 +96,9 @@ impl StreamLedger {
                     },
                 );
             }
+            for line in &session.trail {
+                let _ = writeln!(text, "  {line}");
+            }
             for ack in &session.acks {
                 let _ = writeln!(text, "  without a fragment: {}", ack.to_text());
             }
@@ -164,6 +167,8 @@ pub struct SessionLedger {
     pub acks: Vec<AckLedger>,
     /// Tags that came before the first fragment.
     pub leading_tags: Vec<TagLedger>,
+    /// The elements around a violation, one per line, with the offset in the body at which each was known.
+    pub trail: Vec<String>,
 }
 
 /// How the timecodes of clusters are meant (`x-amzn-fragment-timecode-type`).

@@ -8,6 +8,7 @@ use kvs_mkv::Timestamp;
 use super::ingest::Ingest;
 use super::ledger::{SessionEnd, SessionLedger, TimecodeType};
 use super::number;
+use super::quota::Rate;
 use super::script::{Effect, Moment};
 use super::timer::Due;
 use super::{Action, ConnectionId, Operation, Service, ServiceError, StreamSelector};
@@ -77,6 +78,7 @@ impl Service {
             fragments_let_go: 0,
             acks: Vec::new(),
             leading_tags: Vec::new(),
+            trail: Vec::new(),
         };
         let effects = self.script.fire(Operation::PutMedia, &name, nth, Moment::Request);
         if let Err(error) = self.admit(&name, request, &effects, now) {
@@ -117,6 +119,8 @@ impl Service {
             last_data: now,
             idle_acks: 0,
             pause: None,
+            fragment_rate: Rate::default(),
+            reads_from: None,
             capture: BytesMut::new(),
         };
         self.timers.set(
@@ -125,6 +129,10 @@ impl Service {
         );
         self.timers
             .set(now.saturating_add(limits.connection), Due::Expire(id));
+        if let Some(quotas) = &self.config.quotas {
+            let rate = quotas.put_media_bytes;
+            self.slow_down(&mut session, rate, now);
+        }
         self.apply(&mut session, effects, now);
         self.sessions.insert(id, session);
         self.ledger_changed();
@@ -153,6 +161,7 @@ impl Service {
                 ));
             }
         }
+        self.check_rate(Operation::PutMedia, name)?;
         if request.timecodes == TimecodeType::Relative && request.start_timestamp.is_none() {
             return Err(ServiceError::invalid(
                 "x-amzn-producer-start-timestamp is needed with RELATIVE fragment timecodes",
@@ -253,7 +262,7 @@ impl Service {
         session.idle_acks = 0;
         session.body_bytes += data.len() as u64;
         if let Some(slow) = &mut session.manner.slow_read {
-            slow.taken += data.len() as u64;
+            slow.take(data.len() as u64, now);
         }
         let room = self.config.capture_limit.saturating_sub(session.capture.len());
         session.capture.extend_from_slice(&data[..data.len().min(room)]);

@@ -79,8 +79,9 @@ impl Service {
         self.advance(now);
         let name = self.resolve(&request.stream)?;
         let nth = self.count_call(&name, Operation::GetMedia);
-        self.refuse_by_script(Operation::GetMedia, &name, nth)?;
+        self.admit_call(Operation::GetMedia, &name, nth)?;
         self.require_active(&name)?;
+        self.check_readers(&name)?;
         self.expire_media(&name, now);
         let source = match &request.start {
             StartSelector::Now => {

@@ -15,6 +15,9 @@ pub enum IngestRule {
     FragmentSize,
     /// A fragment is at most 20 s long.
     FragmentDuration,
+    /// A fragment that another follows lasts at least 1 s. Off by default
+    /// ([`IngestLimits::fragment_minimum`](super::IngestLimits::fragment_minimum)).
+    FragmentMinimum,
     /// A connection lives at most 45 minutes.
     ConnectionDuration,
     /// A cluster's timecode is after that of the one before.
@@ -63,6 +66,7 @@ impl IngestRule {
         &[
             R::FragmentSize,
             R::FragmentDuration,
+            R::FragmentMinimum,
             R::ConnectionDuration,
             R::ClusterOrder,
             R::BlockOrder,
@@ -91,6 +95,7 @@ impl IngestRule {
         match self {
             R::FragmentSize => ErrorId::MAX_FRAGMENT_SIZE_REACHED,
             R::FragmentDuration => ErrorId::MAX_FRAGMENT_DURATION_REACHED,
+            R::FragmentMinimum => ErrorId::MIN_FRAGMENT_DURATION_REACHED,
             R::ConnectionDuration => ErrorId::MAX_CONNECTION_DURATION_REACHED,
             R::ClusterOrder | R::BlockOrder | R::NoRepeat => ErrorId::FRAGMENT_TIMECODE_LESSER_THAN_PREVIOUS,
             R::Matroska

@@ -15,7 +15,7 @@ impl Service {
     pub(super) fn create_stream(&mut self, input: &Input, now: Timestamp) -> Result<Value, ServiceError> {
         let name = required("StreamName", input.text("StreamName", 1..=256, Shape::Name)?)?.to_owned();
         let nth = self.count_call(&name, Operation::CreateStream);
-        self.refuse_by_script(Operation::CreateStream, &name, nth)?;
+        self.admit_call(Operation::CreateStream, &name, nth)?;
         let device_name = input.text("DeviceName", 1..=128, Shape::Name)?;
         let media_type = input.text("MediaType", 1..=128, Shape::MediaType)?;
         let kms_key_id = input.text("KmsKeyId", 1..=2_048, Shape::Any)?;

@@ -57,7 +57,7 @@ impl Service {
         let arn = required("ResourceARN", input.arn("ResourceARN")?)?;
         let name = self.resolve(&StreamSelector::Arn(arn.to_owned()))?;
         let nth = self.count_call(&name, operation);
-        self.refuse_by_script(operation, &name, nth)?;
+        self.admit_call(operation, &name, nth)?;
         Ok(name)
     }
 

@@ -10,6 +10,9 @@ use crate::service::{Action, Service};
 
 impl Service {
     pub(super) fn violated(&mut self, session: &mut Session, violation: &Violation, now: Timestamp) {
+        if let Some(entry) = self.ledger.session_mut(&session.stream, session.ledger) {
+            entry.trail = session.ingest.trail();
+        }
         self.refuse_current(session, violation.rule.error_id(), violation.to_string(), now);
     }
 

@@ -50,18 +50,17 @@ impl Service {
                 Effect::WithholdPersisted => session.manner.withholds_persisted = true,
                 Effect::SplitAcks => session.manner.splits_acks = true,
                 Effect::AckForm(form) => session.manner.form = form,
-                Effect::SlowRead(rate) => {
-                    session.manner.slow_read = Some(SlowRead {
-                        rate,
-                        since: now,
-                        taken: 0,
-                    });
-                    self.timers
-                        .set(now.saturating_add(SLOW_READ_STEP), Due::Resume(session.id));
-                }
+                Effect::SlowRead(rate) => self.slow_down(session, rate, now),
                 Effect::ExpireEndpoints => self.expire_endpoints(),
             }
         }
+    }
+
+    /// Has a session's body read no faster than a rate.
+    pub(super) fn slow_down(&mut self, session: &mut Session, rate: u32, now: Timestamp) {
+        session.manner.slow_read = Some(SlowRead::new(rate, now));
+        self.timers
+            .set(now.saturating_add(SLOW_READ_STEP), Due::Resume(session.id));
     }
 
     /// A pause is over, or a slowed-down read may go on.

@@ -58,6 +58,12 @@ impl Service {
         let seen = self.producer_times.entry(session.stream.clone()).or_default();
         let repeat_of = seen.get(&producer).copied();
         session.fragments += 1;
+        if let Some(quotas) = &self.config.quotas
+            && let Err(until) = session.fragment_rate.note(quotas.fragments, now)
+        {
+            session.reads_from = Some(until);
+            self.timers.set(until, Due::Resume(session.id));
+        }
         session.current = Some(Current {
             number,
             timecode,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use kvs_mkv::{Block, Timestamp};
@@ -9,6 +10,7 @@ use kvs_mkv::{Block, Timestamp};
 use crate::service::ack::AckForm;
 use crate::service::ingest::{Ingest, SessionHeader};
 use crate::service::ledger::{SessionEnd, TagLedger};
+use crate::service::quota::Rate;
 use crate::service::{Action, ConnectionId, FragmentNumber};
 
 /// A session's state.
@@ -33,6 +35,10 @@ pub(in crate::service) struct Session {
     pub(super) last_data: Timestamp,
     pub(super) idle_acks: u32,
     pub(super) pause: Option<Pause>,
+    /// Only noted where quotas are on.
+    pub(super) fragment_rate: Rate,
+    /// Nothing is read before, because fragments came too fast.
+    pub(super) reads_from: Option<Timestamp>,
     pub(super) capture: BytesMut,
 }
 
@@ -58,12 +64,39 @@ pub(super) struct Manner {
     pub(super) slow_read: Option<SlowRead>,
 }
 
-/// Reading no faster than a rate: `taken` bytes since `since`.
+/// Reading no faster than a rate, with at most a second's worth saved up.
 #[derive(Debug)]
 pub(super) struct SlowRead {
-    pub(super) rate: u32,
-    pub(super) since: Timestamp,
-    pub(super) taken: u64,
+    rate: u32,
+    /// Bytes that could have been read since `since`, and those that were.
+    since: Timestamp,
+    taken: u64,
+}
+
+impl SlowRead {
+    pub(super) fn new(rate: u32, since: Timestamp) -> SlowRead {
+        SlowRead {
+            rate,
+            since,
+            taken: 0,
+        }
+    }
+
+    /// Bytes that may be read now.
+    fn allowance(&self, now: Timestamp) -> u64 {
+        let elapsed = u128::from(now.since(self.since).max(0).unsigned_abs());
+        let due = u64::try_from(elapsed * u128::from(self.rate) / 1_000_000_000).unwrap_or(u64::MAX);
+        due.saturating_sub(self.taken).min(self.rate.into())
+    }
+
+    pub(super) fn take(&mut self, bytes: u64, now: Timestamp) {
+        let left = self.allowance(now).saturating_sub(bytes);
+        // Begin anew, as if what is left had just been saved up.
+        let saved_in = u128::from(left) * 1_000_000_000 / u128::from(self.rate.max(1));
+        let saved_in = Duration::from_nanos(u64::try_from(saved_in).unwrap_or(0));
+        self.since = now.saturating_sub(saved_in);
+        self.taken = 0;
+    }
 }
 
 /// A scripted stall. What was queued before it still goes out.
@@ -108,12 +141,13 @@ impl Session {
         if self.phase != Phase::Open || self.is_paused(now) {
             return 0;
         }
-        let Some(slow) = &self.manner.slow_read else {
-            return usize::MAX;
-        };
-        let elapsed = u128::from(now.since(slow.since).max(0).unsigned_abs());
-        let due = elapsed * u128::from(slow.rate) / 1_000_000_000;
-        usize::try_from(due.saturating_sub(u128::from(slow.taken))).unwrap_or(usize::MAX)
+        if self.reads_from.is_some_and(|from| now < from) {
+            return 0;
+        }
+        let slow = self.manner.slow_read.as_ref();
+        slow.map_or(usize::MAX, |slow| {
+            usize::try_from(slow.allowance(now)).unwrap_or(usize::MAX)
+        })
     }
 
     pub(super) fn captured(&self) -> &[u8] {
