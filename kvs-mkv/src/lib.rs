@@ -4,7 +4,10 @@ pub mod codec;
 mod demux;
 mod ebml;
 mod error;
+mod file;
+mod fragment_info;
 mod frame;
+mod metadata;
 mod muxer;
 mod order;
 pub mod schema;
@@ -18,7 +21,10 @@ pub use demux::{
     Block, DemuxLimits, Demuxer, EbmlHeader, InfoEntry, MkvEvent, Recovery, SimpleTag, TrackEntry,
 };
 pub use error::{MkvError, MkvErrorKind};
+pub use file::{FileWriter, Patch};
+pub use fragment_info::FragmentInfo;
 pub use frame::{Frame, FrameFlags};
+pub use metadata::{FragmentEvent, FragmentMetadata, IMAGE_GENERATION, IMAGE_PREFIX, NOTIFICATION};
 pub use muxer::{FragmentTimecodes, Muxer, SegmentInfo};
 pub use order::{
     Correction, CorrectionKind, FragmentStart, FrameOrderer, KeyFramePolicy, LeadingPicturePolicy,

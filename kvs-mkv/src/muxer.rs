@@ -208,6 +208,9 @@ impl Muxer {
 
     /// Writes tags after the open fragment's blocks: the service attaches them to that fragment.
     ///
+    /// From the first of the service's own names on, tags share one Tag element: an event with what goes
+    /// with it, as [`FragmentMetadata`](crate::FragmentMetadata) orders them.
+    ///
     /// # Errors
     /// [`MkvErrorKind::NoFragment`] before the first fragment; [`MkvErrorKind::InvalidTag`] for more than
     /// [`MAX_TAGS_PER_FRAGMENT`] or one over its limits. An empty list writes nothing.
@@ -223,17 +226,16 @@ impl Muxer {
                 .with_detail(format!("{} tags, at most {MAX_TAGS_PER_FRAGMENT}", tags.len())));
         }
         tags.iter().try_for_each(Tag::check)?;
-        // The service's own tags act as one event together, so they share a Tag; others have one each.
-        let (events, own): (Vec<&Tag>, Vec<&Tag>) = tags
-            .iter()
-            .partition(|tag| tag.name.starts_with(RESERVED_TAG_PREFIX));
+        // An event and the pairs that go with it share a Tag, at the end of the list; others have one each.
+        let is_event = |tag: &Tag| tag.name.starts_with(RESERVED_TAG_PREFIX);
+        let (own, events) = tags.split_at(tags.iter().position(is_event).unwrap_or(tags.len()));
         let mut data = BytesMut::with_capacity(512);
         put_master(&mut data, id::TAGS, 8, |data| {
             for tag in own {
-                put_tag(data, &[tag]);
+                put_tag(data, std::slice::from_ref(tag));
             }
             if !events.is_empty() {
-                put_tag(data, &events);
+                put_tag(data, events);
             }
         });
         out.extend([data.freeze()]);
@@ -248,7 +250,7 @@ impl Muxer {
             name: END_OF_FRAGMENT.to_owned(),
             value: String::new(),
         };
-        put_master(&mut data, id::TAGS, 8, |data| put_tag(data, &[&tag]));
+        put_master(&mut data, id::TAGS, 8, |data| put_tag(data, &[tag]));
         out.extend([data.freeze()]);
     }
 
@@ -350,7 +352,7 @@ fn put_track(out: &mut BytesMut, track: &Track, format: &TrackFormat) {
 }
 
 /// One Tag of these SimpleTags; sizes in eight bytes throughout.
-pub(crate) fn put_tag(out: &mut BytesMut, tags: &[&Tag]) {
+pub(crate) fn put_tag(out: &mut BytesMut, tags: &[Tag]) {
     put_master(out, id::TAG, 8, |out| {
         for tag in tags {
             put_master(out, id::SIMPLE_TAG, 8, |out| {
