@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kvs_client::AckEvent;
-use kvs_mkv::Timestamp;
 use kvs_mkv::Correction;
+use kvs_mkv::Timestamp;
 use serde::Serialize;
 
 use crate::error::StreamError;
