@@ -158,16 +158,13 @@ impl Demuxer {
             if let Some(error) = &self.failed {
                 return Err(error.clone());
             }
-            let offset = self.rope.offset();
             match self.step() {
                 Ok(Step::Done) => {}
                 Ok(Step::NeedMore) => return Ok(None),
                 Err(error) => {
-                    let error = if error.offset().is_none() {
-                        error.at_offset(offset)
-                    } else {
-                        error
-                    };
+                    // What is wrong with a head is found before the head is used up.
+                    let offset = error.offset().unwrap_or_else(|| self.rope.offset());
+                    let error = error.at_offset(offset);
                     match self.limits.recovery {
                         Recovery::Fail => self.failed = Some(error),
                         Recovery::NextCluster => self.lose(error),
@@ -450,7 +447,7 @@ impl Demuxer {
             .iter()
             .find(|(track, _)| *track == raw.track);
         let nanos = nanos.map_or(0, |&(_, nanos)| nanos);
-        for (data, lace) in raw.frames()?.into_iter().zip(0u8..) {
+        for (data, lace) in raw.frames()?.into_iter().zip(0..=u8::MAX) {
             let later = u128::from(lace) * u128::from(nanos) / u128::from(self.timecode_scale);
             let timecode = block
                 .timecode

@@ -207,6 +207,29 @@ fn laced_frames_get_their_times_from_the_default_duration() {
 }
 
 #[test]
+fn a_block_of_the_most_laced_frames_is_read() {
+    // Found by fuzzing: 256 frames, which the count in the block can just tell.
+    let mut laced = b"\x81\0\x00\x84\xff".to_vec();
+    laced.resize(laced.len() + 256, 7);
+    let mut data = element(id::CLUSTER_TIMECODE, &[0]);
+    data.extend_from_slice(&[0xA3, 0x40 | (laced.len() >> 8) as u8, laced.len() as u8]);
+    data.extend_from_slice(&laced);
+    let (events, finished) = read(
+        &[&[ebml(), unknown(id::SEGMENT, &unknown(id::CLUSTER, &data))].concat()],
+        Recovery::Fail,
+    );
+    assert_eq!(finished, Ok(()));
+    let laces: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            MkvEvent::Block(block) => Some(block.lace),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(laces, (0..=255).collect::<Vec<u8>>());
+}
+
+#[test]
 fn a_size_of_petabytes_is_refused_before_anything_is_held() {
     let mut stream = [
         ebml(),
@@ -233,6 +256,17 @@ fn malformed_input_is_an_error_with_its_offset_and_stays_one() {
     assert_eq!(error.offset(), Some(ebml().len() as u64));
     assert_eq!(demuxer.poll(), Err(error.clone()));
     assert_eq!(demuxer.finish(), Err(error));
+}
+
+#[test]
+fn the_offset_of_an_error_is_the_same_at_every_split() {
+    // Found by fuzzing: padding, then an element without a valid size.
+    let stream = [0xec, 0x84, 0, 0, 0, 0, 0xff, 0xff, 0x00, 0xbf];
+    let errors: Vec<_> = (1..10)
+        .map(|size| read(&stream.chunks(size).collect::<Vec<_>>(), Recovery::Fail).1)
+        .collect();
+    assert_eq!(errors[0].as_ref().unwrap_err().offset(), Some(6));
+    assert!(errors.iter().all(|error| error == &errors[0]));
 }
 
 #[test]
