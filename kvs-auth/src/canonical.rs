@@ -1,8 +1,8 @@
 //! The steps of a SigV4 signature: request → canonical request → string to sign → signature.
 //!
-//! Sources: *Signature Version 4 for API requests* in the AWS IAM user guide ("Create a signed AWS API request").
-//! A server needs the steps apart, because it must rebuild what a client claims to have signed; and where client and
-//! server disagree, comparing step by step says where.
+//! Sources: *Signature Version 4 for API requests* in the AWS IAM user guide ("Create a signed AWS API
+//! request"). A server needs the steps apart, because it must rebuild what a client claims to have signed;
+//! and where client and server disagree, comparing step by step says where.
 
 use std::{
     fmt,
@@ -136,9 +136,10 @@ pub struct CanonicalRequest(Vec<u8>);
 impl CanonicalRequest {
     /// Builds the canonical form of a request as it was received.
     ///
-    /// `target` is the origin form of the request line (`/path?query`), still percent-encoded; `signed_headers` is the
-    /// client's own list in the client's own order (`host;x-amz-date`). A signed header that the request doesn't have is the
-    /// error, by its name. `X-Amz-Signature` is left out of the query, as presigned requests need it.
+    /// `target` is the origin form of the request line (`/path?query`), still percent-encoded;
+    /// `signed_headers` is the client's own list in the client's own order (`host;x-amz-date`). A signed
+    /// header that the request doesn't have is the error, by its name. `X-Amz-Signature` is left out of the
+    /// query, as presigned requests need it.
     pub fn new<'a>(
         method: &str,
         target: &str,
@@ -192,8 +193,8 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Removes dot segments and empty segments, then encodes once more what is already encoded: every service but S3
-/// signs the path this way.
+/// Removes dot segments and empty segments, then encodes once more what is already encoded: every service but
+/// S3 signs the path this way.
 fn canonical_path(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -222,7 +223,8 @@ fn canonical_query(query: &str) -> String {
     let mut parameters: Vec<String> = query_parameters(query)
         .filter(|(name, _)| name != b"X-Amz-Signature")
         .map(|(name, value)| {
-            // A tab sorts before every character that can occur, so one string orders by name and then by value.
+            // A tab sorts before every character that can occur, so one string orders by name and then by
+            // value.
             format!(
                 "{}\t{}",
                 percent_encode(&name, RESERVED),

@@ -2,8 +2,8 @@
 //!
 //! # Signing
 //!
-//! [`Signer`] turns a request and a pair of keys into the headers that authenticate it. Time is an argument, so the
-//! caller decides whose clock is right:
+//! [`Signer`] turns a request and a pair of keys into the headers that authenticate it. Time is an argument,
+//! so the caller decides whose clock is right:
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -31,17 +31,18 @@
 //!
 //! # Verifying
 //!
-//! [`Verifier`] is the other side, for a server that speaks the protocol: it recomputes the signature from what the
-//! client *claims* to have signed (its `SignedHeaders`, its payload hash), because clients differ in both, and checks
-//! the scope, the clock and the session token.
+//! [`Verifier`] is the other side, for a server that speaks the protocol: it recomputes the signature from
+//! what the client *claims* to have signed (its `SignedHeaders`, its payload hash), because clients differ in
+//! both, and checks the scope, the clock and the session token.
 //!
 //! The steps in between are public in [`canonical`], so that a disagreement can be traced to its step.
 //!
 //! # Credentials
 //!
 //! [`ProvideCredentials`] is the seam; any provider written for the AWS SDK for Rust fits. This crate brings
-//! [`StaticCredentials`], [`EnvironmentCredentials`], [`ProfileCredentials`], [`FileCredentials`] and [`CredentialChain`], and
-//! [`CachingCredentials`], which refreshes ahead of expiry and lets concurrent callers share one refresh.
+//! [`StaticCredentials`], [`EnvironmentCredentials`], [`ProfileCredentials`], [`FileCredentials`] and
+//! [`CredentialChain`], and [`CachingCredentials`], which refreshes ahead of expiry and lets concurrent
+//! callers share one refresh.
 //!
 //! Secrets are held in [`Secret`], which doesn't print, compares in constant time, and is wiped when dropped.
 
@@ -65,5 +66,6 @@ pub use secret::Secret;
 pub use sign::{PayloadHash, SignRequest, Signer};
 pub use verify::{Identity, Verifier, VerifyBody, VerifyError, VerifyErrorKind, VerifyRequest};
 
-/// The service name in the scope of every Kinesis Video Streams signature, control plane and data plane alike.
+/// The service name in the scope of every Kinesis Video Streams signature, control plane and data plane
+/// alike.
 pub const SERVICE: &str = "kinesisvideo";

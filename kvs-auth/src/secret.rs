@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 /// What every rendering of a secret shows instead of it.
 const REDACTED: &str = "** redacted **";
 
-/// A secret key or session token: its `Debug`, `Display` and `Serialize` forms are redacted, comparison takes the same
-/// time wherever two secrets of one length differ, and the memory is wiped on drop.
+/// A secret key or session token: its `Debug`, `Display` and `Serialize` forms are redacted, comparison takes
+/// the same time wherever two secrets of one length differ, and the memory is wiped on drop.
 ///
 /// ```
 /// use kvs_auth::Secret;

@@ -74,14 +74,14 @@ impl Signer {
         &self.region
     }
 
-    /// Computes the headers that authenticate `request` at the time `at`: `authorization`, `x-amz-date`, for temporary
-    /// credentials `x-amz-security-token` (which is signed too), `host` if the request has none, and
-    /// `x-amz-content-sha256` where [`PayloadHash`] says so. They replace headers of the same name.
+    /// Computes the headers that authenticate `request` at the time `at`: `authorization`, `x-amz-date`, for
+    /// temporary credentials `x-amz-security-token` (which is signed too), `host` if the request has none,
+    /// and `x-amz-content-sha256` where [`PayloadHash`] says so. They replace headers of the same name.
     ///
     /// # Errors
     ///
-    /// [`AuthErrorKind::RelativeUri`] for a URI without authority, [`AuthErrorKind::InvalidHeader`] for a value that is
-    /// not visible ASCII, [`AuthErrorKind::TimeOutOfRange`] outside 1970–9999, and
+    /// [`AuthErrorKind::RelativeUri`] for a URI without authority, [`AuthErrorKind::InvalidHeader`] for a
+    /// value that is not visible ASCII, [`AuthErrorKind::TimeOutOfRange`] outside 1970–9999, and
     /// [`AuthErrorKind::InvalidCredentials`] for keys no header can carry.
     pub fn sign(
         &self,
@@ -158,8 +158,8 @@ fn check_time(at: SystemTime) -> Result<(), AuthError> {
     }
 }
 
-/// The `Host` as it goes on the wire: the caller's, else the authority without user information and default port
-/// (RFC 9110 §7.2).
+/// The `Host` as it goes on the wire: the caller's, else the authority without user information and default
+/// port (RFC 9110 §7.2).
 fn host_of(request: &SignRequest<'_>) -> Result<String, AuthError> {
     let (Some(scheme), Some(host)) = (request.uri.scheme_str(), request.uri.host()) else {
         return Err(AuthError::new(AuthErrorKind::RelativeUri, request.uri.path()));

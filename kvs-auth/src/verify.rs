@@ -41,8 +41,8 @@ pub struct VerifyRequest<'a> {
 pub enum VerifyBody<'a> {
     /// All of it: a hash the client claims must be the hash of these bytes.
     Bytes(&'a [u8]),
-    /// It is still to come (PutMedia): whatever hash or literal the client claims is taken as its claim. Without
-    /// `x-amz-content-sha256` that is the hash of the empty string, or `UNSIGNED-PAYLOAD`.
+    /// It is still to come (PutMedia): whatever hash or literal the client claims is taken as its claim.
+    /// Without `x-amz-content-sha256` that is the hash of the empty string, or `UNSIGNED-PAYLOAD`.
     Streaming,
 }
 
@@ -58,8 +58,8 @@ pub struct Identity {
 
 /// Checks SigV4 signatures against a table of known keys.
 ///
-/// It accepts what clients of the service send: signed and unsigned session tokens, any set of signed headers that
-/// holds `host` and the date, the three payload-hash forms, and presigned queries.
+/// It accepts what clients of the service send: signed and unsigned session tokens, any set of signed headers
+/// that holds `host` and the date, the three payload-hash forms, and presigned queries.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -120,8 +120,8 @@ impl Verifier {
         self
     }
 
-    /// Adds a key with what else is known of it: where the credentials have a session token, requests must carry it;
-    /// where they expire, requests after that are refused.
+    /// Adds a key with what else is known of it: where the credentials have a session token, requests must
+    /// carry it; where they expire, requests after that are refused.
     pub fn accept(&mut self, credentials: &Credentials) {
         let key = KnownKey {
             secret: Secret::new(credentials.secret_access_key()),
@@ -140,7 +140,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] names the reason, and the HTTP status and error type with which the service answers it.
+    /// [`VerifyError`] names the reason, and the HTTP status and error type with which the service answers
+    /// it.
     pub fn verify(&self, request: &VerifyRequest<'_>, now: SystemTime) -> Result<Identity, VerifyError> {
         let claim = Claim::of(request)?;
         self.check_scope(&claim)?;

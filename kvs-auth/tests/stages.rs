@@ -1,7 +1,7 @@
 //! Golden vectors for each step of a signature, so that a failure says which step is wrong.
 //!
-//! Sources: the worked example of the AWS IAM user guide (`ListUsers`), and the vectors AWS publishes as its signing test
-//! suite (`get-vanilla` and its like); both use the key pair and the moment below.
+//! Sources: the worked example of the AWS IAM user guide (`ListUsers`), and the vectors AWS publishes as its
+//! signing test suite (`get-vanilla` and its like); both use the key pair and the moment below.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kvs_auth::{

@@ -1,5 +1,6 @@
-//! Requests as clients of the service sign them. The signatures were computed outside this project: those of the AWS SDK
-//! for Python with botocore 1.44.5, the others with plain HMAC over the canonical request that the client builds.
+//! Requests as clients of the service sign them. The signatures were computed outside this project: those of
+//! the AWS SDK for Python with botocore 1.44.5, the others with plain HMAC over the canonical request that
+//! the client builds.
 
 use std::time::{Duration, SystemTime};
 
@@ -90,7 +91,8 @@ fn authorization(signed_headers: &str, signature: &str) -> String {
     )
 }
 
-/// The C producer signs hop-by-hop headers, leaves the session token out, and names the host without its port.
+/// The C producer signs hop-by-hop headers, leaves the session token out, and names the host without its
+/// port.
 fn c_producer() -> Received {
     Received::post(
         "/putMedia",

@@ -1,7 +1,8 @@
 //! Fragment acknowledgements: what the service says about a fragment while a session lasts.
 //!
-//! Source: the API reference of PutMedia, "Response". For each fragment come BUFFERING (its first bytes arrived), RECEIVED
-//! (it is complete in the service's memory) and, with a retention above 0, PERSISTED; or ERROR.
+//! Source: the API reference of PutMedia, "Response". For each fragment come BUFFERING (its first bytes
+//! arrived), RECEIVED (it is complete in the service's memory) and, with a retention above 0, PERSISTED; or
+//! ERROR.
 
 mod code;
 mod decoder;
@@ -31,8 +32,8 @@ pub use self::{
 pub struct Ack {
     /// What happened.
     pub event: AckEvent,
-    /// The fragment's cluster timecode as it was on the wire, in units of the segment's timecode scale (milliseconds by
-    /// default). Can be missing on IDLE and on some ERRORs.
+    /// The fragment's cluster timecode as it was on the wire, in units of the segment's timecode scale
+    /// (milliseconds by default). Can be missing on IDLE and on some ERRORs.
     pub timecode: Option<i64>,
     /// The number the service gave the fragment: decimal digits, up to 128 of them.
     pub fragment_number: Option<String>,

@@ -1,7 +1,7 @@
 //! The operations of the API as types: each is its request body, and names its path and its answer.
 //!
-//! Source: the API reference of Kinesis Video Streams. [`HttpControlPlane::call`](crate::HttpControlPlane::call) performs any of
-//! them.
+//! Source: the API reference of Kinesis Video Streams.
+//! [`HttpControlPlane::call`](crate::HttpControlPlane::call) performs any of them.
 
 mod archived;
 mod settings;

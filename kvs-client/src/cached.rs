@@ -29,8 +29,8 @@ pub enum CachePolicy {
 
 /// Wraps a control plane and answers from memory what it was asked before, so that a reconnect costs no call.
 ///
-/// An answer is good for 40 minutes, and until [`endpoint_failed`](ControlPlane::endpoint_failed) is called for its stream or
-/// the stream is changed through this value. Errors are never remembered.
+/// An answer is good for 40 minutes, and until [`endpoint_failed`](ControlPlane::endpoint_failed) is called
+/// for its stream or the stream is changed through this value. Errors are never remembered.
 #[derive(Debug)]
 pub struct CachedControlPlane<C> {
     inner: C,

@@ -22,8 +22,8 @@ use crate::{
 
 /// A signer, the cached credentials, the clock and the TLS configuration: shared by every connection.
 ///
-/// Cheap to clone and safe to send to other threads. What talks to the network belongs to one thread, and is made there:
-/// [`control_plane`](Self::control_plane), [`media_transport`](Self::media_transport).
+/// Cheap to clone and safe to send to other threads. What talks to the network belongs to one thread, and is
+/// made there: [`control_plane`](Self::control_plane), [`media_transport`](Self::media_transport).
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
@@ -167,8 +167,9 @@ impl Client {
         })
     }
 
-    /// Draws the consequences of a refusal: corrects the clock if the answer shows that it is off, else has the credentials
-    /// asked for again before the next request. True if the clock was corrected, so that trying again makes sense.
+    /// Draws the consequences of a refusal: corrects the clock if the answer shows that it is off, else has
+    /// the credentials asked for again before the next request. True if the clock was corrected, so that
+    /// trying again makes sense.
     pub(crate) fn refused(&self, error: &ClientError, date: Option<&str>, used: &Credentials) -> bool {
         if !error.is_auth() {
             return false;
@@ -218,7 +219,8 @@ fn join(endpoint: &Url, path: &str) -> Result<Uri, ClientError> {
     })
 }
 
-/// The text of what went wrong at the provider: of our own error if it is one, which names the endpoint, else the innermost.
+/// The text of what went wrong at the provider: of our own error if it is one, which names the endpoint, else
+/// the innermost.
 fn credentials_error(error: kvs_auth::CredentialsError) -> ClientError {
     let mut telling: &dyn std::error::Error = &error;
     while let Some(source) = telling.source() {

@@ -9,14 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A refused signature is blamed on the clock from this difference on: the service tolerates 5 minutes, the answer took
-/// some time to come.
+/// A refused signature is blamed on the clock from this difference on: the service tolerates 5 minutes, the
+/// answer took some time to come.
 const BLAMED_FROM: Duration = Duration::from_secs(4 * 60);
 
 /// A wall clock with a correction that all its clones share.
 ///
-/// The correction is learnt from the `Date` of an answer that refuses a signature, so that a machine whose clock is wrong
-/// by days can still send. It moves signing dates and the expiry of credentials, never the time of media.
+/// The correction is learnt from the `Date` of an answer that refuses a signature, so that a machine whose
+/// clock is wrong by days can still send. It moves signing dates and the expiry of credentials, never the
+/// time of media.
 #[derive(Clone)]
 pub struct Clock {
     source: Arc<dyn Fn() -> SystemTime + Send + Sync>,
@@ -56,8 +57,8 @@ impl Clock {
         self.correction.load(Ordering::Relaxed)
     }
 
-    /// Takes the service's time from an answer that refused a signature. True if the clock was off by 4 minutes or more
-    /// and has been corrected, so that signing once more is worthwhile.
+    /// Takes the service's time from an answer that refused a signature. True if the clock was off by 4
+    /// minutes or more and has been corrected, so that signing once more is worthwhile.
     pub(crate) fn learn(&self, service_time: SystemTime) -> bool {
         if distance(self.now(), service_time) < BLAMED_FROM {
             return false;

@@ -36,7 +36,8 @@ impl ClientConfig {
     /// The time a connection may take, name lookup and TLS included, unless set. As in the C producer.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// The time a call may take as a whole, unless set; media sessions have no such limit. As in the C producer.
+    /// The time a call may take as a whole, unless set; media sessions have no such limit. As in the C
+    /// producer.
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Settings for a region such as `us-west-2`. The credentials are cached and refreshed ahead of expiry.
@@ -55,7 +56,8 @@ impl ClientConfig {
         }
     }
 
-    /// Talks to this control plane instead of the region's: a VPC endpoint, a proxy, a mock. `http` or `https`.
+    /// Talks to this control plane instead of the region's: a VPC endpoint, a proxy, a mock. `http` or
+    /// `https`.
     #[must_use]
     pub fn endpoint(mut self, endpoint: Url) -> Self {
         self.endpoint = Some(endpoint);

@@ -50,8 +50,8 @@ impl FragmentTags {
         self.get("AWS_KINESISVIDEO_CONTINUATION_TOKEN")
     }
 
-    /// When the fragment was produced, since the epoch, to the millisecond. GetMedia and GetMediaForFragmentList name it
-    /// differently.
+    /// When the fragment was produced, since the epoch, to the millisecond. GetMedia and
+    /// GetMediaForFragmentList name it differently.
     pub fn producer_timestamp(&self) -> Option<Duration> {
         self.time([
             "AWS_KINESISVIDEO_PRODUCER_TIMESTAMP",

@@ -22,7 +22,8 @@ pub trait ControlPlane {
     /// [`NotFound`](crate::ClientErrorKind::NotFound) if there is no such stream.
     fn describe_stream<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<StreamInfo, ClientError>>;
 
-    /// Creates a stream and gives its ARN. The stream may be [`Creating`](StreamStatus::Creating) for a while.
+    /// Creates a stream and gives its ARN. The stream may be [`Creating`](StreamStatus::Creating) for a
+    /// while.
     ///
     /// # Errors
     ///
@@ -52,8 +53,8 @@ pub trait ControlPlane {
         tags: &'a BTreeMap<String, String>,
     ) -> LocalFuture<'a, Result<(), ClientError>>;
 
-    /// Hears that `api` of a stream could not be used where the control plane said it was. What is remembered about the
-    /// stream is dropped; a control plane that remembers nothing has nothing to do.
+    /// Hears that `api` of a stream could not be used where the control plane said it was. What is remembered
+    /// about the stream is dropped; a control plane that remembers nothing has nothing to do.
     fn endpoint_failed(&self, name: &str, api: ApiName) {
         let _ = (name, api);
     }

@@ -1,7 +1,7 @@
 //! Where the control plane of a region is.
 //!
-//! Sources: "Amazon Kinesis Video Streams endpoints and quotas" in the AWS general reference, and the DNS suffixes of the AWS
-//! partitions as the AWS SDKs publish them.
+//! Sources: "Amazon Kinesis Video Streams endpoints and quotas" in the AWS general reference, and the DNS
+//! suffixes of the AWS partitions as the AWS SDKs publish them.
 
 use url::Url;
 
@@ -14,7 +14,8 @@ pub const DEFAULT_REGION: &str = "us-west-2";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum EndpointVariant {
-    /// The usual host: IPv4, and FIPS-validated where the region has no other (GovCloud and the isolated regions).
+    /// The usual host: IPv4, and FIPS-validated where the region has no other (GovCloud and the isolated
+    /// regions).
     #[default]
     Standard,
     /// The FIPS-validated host.

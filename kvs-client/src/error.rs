@@ -101,8 +101,8 @@ impl ClientError {
 
     /// The error that an HTTP answer other than 2xx stands for.
     ///
-    /// The type of the error decides where there is one (as in `x-amzn-ErrorType`; what follows a `:` and what precedes a
-    /// `#` is cut off), else the status.
+    /// The type of the error decides where there is one (as in `x-amzn-ErrorType`; what follows a `:` and
+    /// what precedes a `#` is cut off), else the status.
     pub fn from_response(status: u16, error_type: Option<&str>, message: impl Into<String>) -> Self {
         let error_type = error_type.map(bare_type).filter(|bare| !bare.is_empty());
         let kind = error_type
@@ -182,9 +182,9 @@ impl ClientError {
         &self.0.context
     }
 
-    /// True if the same request may succeed later: throttling, limits, a stale endpoint (after asking for it again), a
-    /// failing service, and everything that can happen to a connection. [Authentication failures](Self::is_auth) aren't
-    /// among them; they call for fresh credentials first.
+    /// True if the same request may succeed later: throttling, limits, a stale endpoint (after asking for it
+    /// again), a failing service, and everything that can happen to a connection. [Authentication
+    /// failures](Self::is_auth) aren't among them; they call for fresh credentials first.
     pub fn is_retryable(&self) -> bool {
         use ClientErrorKind as Kind;
         matches!(
@@ -211,7 +211,8 @@ impl ClientError {
         )
     }
 
-    /// True if the service refused the credentials or the signature; worth one more try with fresh credentials.
+    /// True if the service refused the credentials or the signature; worth one more try with fresh
+    /// credentials.
     pub fn is_auth(&self) -> bool {
         matches!(
             self.0.kind,

@@ -18,12 +18,12 @@ use crate::{
     MediaWriter, PutMediaRequest,
 };
 
-/// Writes the body of each session to a file of its own: `<stream>_<n>.mkv`, n counting from 0, files that exist are
-/// passed over.
+/// Writes the body of each session to a file of its own: `<stream>_<n>.mkv`, n counting from 0, files that
+/// exist are passed over.
 ///
 /// Alone ([`new`](Self::new)) it stands in for the service and acknowledges nothing: open sessions with
-/// [`AckMode::Off`](crate::AckMode::Off). [Around](Self::tee) another transport it keeps a copy for debugging; a file that can't be
-/// written then is logged, and the session goes on.
+/// [`AckMode::Off`](crate::AckMode::Off). [Around](Self::tee) another transport it keeps a copy for
+/// debugging; a file that can't be written then is logged, and the session goes on.
 pub struct FileDumpTransport {
     directory: PathBuf,
     inner: Option<Box<dyn MediaTransport>>,
@@ -143,7 +143,8 @@ impl Dump {
     }
 }
 
-/// Stream names hold nothing that a file name can't, as far as the service accepted them; others are made harmless.
+/// Stream names hold nothing that a file name can't, as far as the service accepted them; others are made
+/// harmless.
 fn file_name(stream: &str) -> String {
     let harmless =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');

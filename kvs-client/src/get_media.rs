@@ -1,4 +1,5 @@
-//! Reading media back: GetMedia and GetMediaForFragmentList, whose answer is a body of Matroska without known end.
+//! Reading media back: GetMedia and GetMediaForFragmentList, whose answer is a body of Matroska without known
+//! end.
 
 use std::{
     cell::Cell,
@@ -112,7 +113,8 @@ impl Serialize for StartSelector {
     }
 }
 
-/// Times travel as seconds with a fraction; a float holds milliseconds exactly enough until long after the year 9999.
+/// Times travel as seconds with a fraction; a float holds milliseconds exactly enough until long after the
+/// year 9999.
 fn epoch_seconds(time: SystemTime) -> f64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),
@@ -132,8 +134,8 @@ pub struct MediaBody {
 }
 
 impl MediaBody {
-    /// The next bytes; `None` at the end of the media. There is no time limit: live media may pause. Dropping the future
-    /// loses nothing. After an error comes `None`.
+    /// The next bytes; `None` at the end of the media. There is no time limit: live media may pause. Dropping
+    /// the future loses nothing. After an error comes `None`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! As much of HTTP/1.1 as a duplex request needs: a head out, chunks out, a response in, all at the same time.
+//! As much of HTTP/1.1 as a duplex request needs: a head out, chunks out, a response in, all at the same
+//! time.
 
 mod body;
 mod request;

@@ -29,14 +29,15 @@ use crate::{
 /// The largest answer taken: a full page of ListStreams (10,000 streams) stays below it.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// How long an idle connection is kept. Below the 5 seconds of common servers, so that a call rarely meets a connection that
-/// the peer is just closing.
+/// How long an idle connection is kept. Below the 5 seconds of common servers, so that a call rarely meets a
+/// connection that the peer is just closing.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
 /// The control plane of a region over HTTP.
 ///
-/// Belongs to one thread, which must run an actix or tokio `LocalSet`. Clones share connections. A call is tried once more if
-/// the service's answer shows that the clock is off (see [`Clock`](crate::Clock)); all other retries are the caller's.
+/// Belongs to one thread, which must run an actix or tokio `LocalSet`. Clones share connections. A call is
+/// tried once more if the service's answer shows that the clock is off (see [`Clock`](crate::Clock)); all
+/// other retries are the caller's.
 #[derive(Clone)]
 pub struct HttpControlPlane {
     client: Client,
@@ -237,7 +238,8 @@ impl Service<ConnectInfo<Uri>> for TcpConnector {
     }
 }
 
-/// What `awc` reports when no answer came. Its errors can't be sent to other threads, so only their text is kept.
+/// What `awc` reports when no answer came. Its errors can't be sent to other threads, so only their text is
+/// kept.
 fn send_error(error: SendRequestError) -> ClientError {
     let text = error.to_string();
     let of_kind = |kind| ClientError::new(kind, text.clone());

@@ -36,8 +36,9 @@ pub enum ExpectContinue {
 
 /// Opens PutMedia sessions over HTTP/1.1 with or without TLS.
 ///
-/// The connection is dialled anew for each session, without Nagle's delay. The request head goes out as soon as the
-/// connection stands, the response is read from then on, and every batch of media is one chunk, written and flushed at once.
+/// The connection is dialled anew for each session, without Nagle's delay. The request head goes out as soon
+/// as the connection stands, the response is read from then on, and every batch of media is one chunk,
+/// written and flushed at once.
 #[derive(Clone)]
 pub struct HttpMediaTransport {
     client: Client,
@@ -81,7 +82,8 @@ impl HttpMediaTransport {
         let lost = Rc::new(Cell::new(false));
         let mut writer = ChunkedWriter::new(duplex.write, head, Rc::clone(&lost));
         let endpoint = request.endpoint.origin().ascii_serialization();
-        // A service that refuses at once may close before the head is through; its answer says more than the write error.
+        // A service that refuses at once may close before the head is through; its answer says more than the
+        // write error.
         if let Err(error) = writer.drain().await {
             tracing::debug!(%error, %endpoint, "the connection broke while the request head was sent");
         }

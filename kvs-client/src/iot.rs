@@ -1,6 +1,7 @@
 //! Credentials for things: an AWS IoT role alias, proven with a client certificate.
 //!
-//! Source: AWS IoT Core developer guide, "Authorizing direct calls to AWS services using AWS IoT Core credential provider".
+//! Source: AWS IoT Core developer guide, "Authorizing direct calls to AWS services using AWS IoT Core
+//! credential provider".
 
 use std::{fs, io, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
@@ -36,8 +37,9 @@ const MAX_NAME: usize = 128;
 
 /// Gets temporary credentials for an IoT thing through a role alias, over mutual TLS.
 ///
-/// Every request asks the service; put it into a [`ClientConfig`](crate::ClientConfig), which caches. It takes 5 seconds at most. The
-/// thing's name is a setting of its own and has nothing to do with any stream's name.
+/// Every request asks the service; put it into a [`ClientConfig`](crate::ClientConfig), which caches. It
+/// takes 5 seconds at most. The thing's name is a setting of its own and has nothing to do with any stream's
+/// name.
 ///
 /// ```no_run
 /// use kvs_client::{ClientConfig, IotCredentials};
@@ -215,8 +217,8 @@ struct Granted {
 }
 
 impl IotCredentials {
-    /// A provider for an endpoint `https://<id>.credentials.iot.<region>.amazonaws.com`, which IoT's DescribeEndpoint gives for
-    /// the type `iot:CredentialProvider`.
+    /// A provider for an endpoint `https://<id>.credentials.iot.<region>.amazonaws.com`, which IoT's
+    /// DescribeEndpoint gives for the type `iot:CredentialProvider`.
     pub fn builder(endpoint: Url) -> IotCredentialsBuilder {
         IotCredentialsBuilder {
             endpoint,

@@ -2,10 +2,10 @@
 //!
 //! # A client
 //!
-//! A [`Client`] holds what all connections share: the signer, the credentials (cached, refreshed ahead of expiry, asked for
-//! again after a refusal), the clock (corrected from the service's answers), the TLS configuration. It is cheap to clone and goes to
-//! any thread. What talks to the network stays on the thread that made it, which needs a tokio runtime; for
-//! [`HttpControlPlane`] also a `LocalSet` or an actix system.
+//! A [`Client`] holds what all connections share: the signer, the credentials (cached, refreshed ahead of
+//! expiry, asked for again after a refusal), the clock (corrected from the service's answers), the TLS
+//! configuration. It is cheap to clone and goes to any thread. What talks to the network stays on the thread
+//! that made it, which needs a tokio runtime; for [`HttpControlPlane`] also a `LocalSet` or an actix system.
 //!
 //! ```no_run
 //! use bytes::Bytes;
@@ -34,18 +34,19 @@
 //!
 //! # PutMedia
 //!
-//! A session is one HTTP request that lasts as long as the camera runs, and whose response runs beside it. [`MediaWriter`] and
-//! [`MediaReader`] are its halves and work independently: the head goes out when the session opens, the response is read from
-//! then on, each batch is written at once (one HTTP chunk, vectored, flushed, without Nagle's delay), ACKs are decoded in whatever
-//! pieces they come. A payload isn't copied on its way from the caller to the socket, except by TLS.
+//! A session is one HTTP request that lasts as long as the camera runs, and whose response runs beside it.
+//! [`MediaWriter`] and [`MediaReader`] are its halves and work independently: the head goes out when the
+//! session opens, the response is read from then on, each batch is written at once (one HTTP chunk, vectored,
+//! flushed, without Nagle's delay), ACKs are decoded in whatever pieces they come. A payload isn't copied on
+//! its way from the caller to the socket, except by TLS.
 //!
-//! When the connection breaks, both halves say so in one way ([`ClientErrorKind::ConnectionLost`]); the reader gives out the
-//! ACKs that had arrived first.
+//! When the connection breaks, both halves say so in one way ([`ClientErrorKind::ConnectionLost`]); the
+//! reader gives out the ACKs that had arrived first.
 //!
 //! # Credentials for things
 //!
-//! [`IotCredentials`] takes on an IoT role alias with a client certificate; it lives here and not beside the other providers because it
-//! needs this crate's TLS and proxies.
+//! [`IotCredentials`] takes on an IoT role alias with a client certificate; it lives here and not beside the
+//! other providers because it needs this crate's TLS and proxies.
 //!
 //! # Seams
 //!
@@ -62,10 +63,10 @@
 //!
 //! # What is left to the caller
 //!
-//! Retries: [`ClientError`] says what may succeed later ([`is_retryable`](ClientError::is_retryable)), what asks to slow down
-//! ([`is_throttle`](ClientError::is_throttle)) and what wants fresh credentials ([`is_auth`](ClientError::is_auth)); when to try
-//! is the caller's choice. The one exception is a signature refused because the local clock is wrong: calls correct the
-//! clock and try once more by themselves.
+//! Retries: [`ClientError`] says what may succeed later ([`is_retryable`](ClientError::is_retryable)), what
+//! asks to slow down ([`is_throttle`](ClientError::is_throttle)) and what wants fresh credentials
+//! ([`is_auth`](ClientError::is_auth)); when to try is the caller's choice. The one exception is a signature
+//! refused because the local clock is wrong: calls correct the clock and try once more by themselves.
 
 mod ack;
 pub mod api;

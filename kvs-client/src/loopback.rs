@@ -19,7 +19,8 @@ use crate::{
 /// How many bytes a session holds that the far end hasn't read, unless set.
 const CAPACITY: usize = 256 * 1024;
 
-/// Opens sessions whose far end is a [`LoopbackListener`]: for tests, and for services that consume media in process.
+/// Opens sessions whose far end is a [`LoopbackListener`]: for tests, and for services that consume media in
+/// process.
 ///
 /// Bytes aren't copied; writers wait while the far end has more than the capacity to read.
 ///
@@ -154,7 +155,8 @@ impl LoopbackSession {
     ///
     /// # Errors
     ///
-    /// [`ConnectionLost`](ClientErrorKind::ConnectionLost) if the near end was aborted or dropped inside the body.
+    /// [`ConnectionLost`](ClientErrorKind::ConnectionLost) if the near end was aborted or dropped inside the
+    /// body.
     pub fn read(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> + '_ {
         poll_fn(|context| self.pipe.borrow_mut().poll_read(context))
     }
@@ -176,7 +178,8 @@ impl LoopbackSession {
         pipe.send(Ok(MediaEvent::End));
     }
 
-    /// Breaks the connection off: what was sent before is still read, then the near end hears that it is lost.
+    /// Breaks the connection off: what was sent before is still read, then the near end hears that it is
+    /// lost.
     pub fn reset(self) {}
 }
 

@@ -9,16 +9,18 @@ use crate::{Ack, ClientError, LocalFuture};
 
 /// Opens PutMedia sessions.
 ///
-/// Ships with [`HttpMediaTransport`](crate::HttpMediaTransport), [`LoopbackTransport`](crate::LoopbackTransport) and
-/// [`FileDumpTransport`](crate::FileDumpTransport). The futures are local: one value serves one thread.
+/// Ships with [`HttpMediaTransport`](crate::HttpMediaTransport),
+/// [`LoopbackTransport`](crate::LoopbackTransport) and [`FileDumpTransport`](crate::FileDumpTransport). The
+/// futures are local: one value serves one thread.
 pub trait MediaTransport {
-    /// Opens a session. When the future resolves the connection stands and the request head is on its way; whether the
-    /// service takes the session is told by the reader, as [`MediaEvent::Head`] or as an error.
+    /// Opens a session. When the future resolves the connection stands and the request head is on its way;
+    /// whether the service takes the session is told by the reader, as [`MediaEvent::Head`] or as an error.
     ///
     /// # Errors
     ///
     /// [`Connect`](crate::ClientErrorKind::Connect), [`Tls`](crate::ClientErrorKind::Tls),
-    /// [`Timeout`](crate::ClientErrorKind::Timeout), [`ConnectionLost`](crate::ClientErrorKind::ConnectionLost) or
+    /// [`Timeout`](crate::ClientErrorKind::Timeout),
+    /// [`ConnectionLost`](crate::ClientErrorKind::ConnectionLost) or
     /// [`Credentials`](crate::ClientErrorKind::Credentials).
     fn open(&self, request: PutMediaRequest) -> LocalFuture<'_, Result<MediaConnection, ClientError>>;
 }
@@ -33,8 +35,8 @@ pub struct PutMediaRequest {
     pub stream: String,
     /// What the cluster timecodes mean.
     pub timecodes: TimecodeType,
-    /// The time that relative timecodes count from; sent in seconds with three decimals, rounded down. Required by the
-    /// service for relative timecodes.
+    /// The time that relative timecodes count from; sent in seconds with three decimals, rounded down.
+    /// Required by the service for relative timecodes.
     pub start_timestamp: Option<SystemTime>,
     /// Whether the service shall acknowledge fragments.
     pub acks: AckMode,
@@ -86,7 +88,8 @@ pub enum AckMode {
     Off,
 }
 
-/// An open session. The halves live apart: the reader works while the writer waits, and goes on after it failed.
+/// An open session. The halves live apart: the reader works while the writer waits, and goes on after it
+/// failed.
 pub struct MediaConnection {
     /// Takes the media.
     pub writer: Box<dyn MediaWriter>,
@@ -102,16 +105,16 @@ impl std::fmt::Debug for MediaConnection {
 
 /// The sending half of a session.
 pub trait MediaWriter {
-    /// Writes a batch: takes every chunk out of `chunks`, sends them as one, and flushes. The payloads aren't copied
-    /// (except by TLS). An empty batch writes nothing.
+    /// Writes a batch: takes every chunk out of `chunks`, sends them as one, and flushes. The payloads aren't
+    /// copied (except by TLS). An empty batch writes nothing.
     ///
-    /// When the future is dropped before it resolves, what was not yet sent stays with the writer and goes first the next
-    /// time.
+    /// When the future is dropped before it resolves, what was not yet sent stays with the writer and goes
+    /// first the next time.
     ///
     /// # Errors
     ///
-    /// [`ConnectionLost`](crate::ClientErrorKind::ConnectionLost) if the connection broke. The reader may still hold ACKs,
-    /// and the service's verdict: read on until it ends.
+    /// [`ConnectionLost`](crate::ClientErrorKind::ConnectionLost) if the connection broke. The reader may
+    /// still hold ACKs, and the service's verdict: read on until it ends.
     fn write<'a>(&'a mut self, chunks: &'a mut Vec<Bytes>) -> LocalFuture<'a, Result<(), ClientError>>;
 
     /// Ends the body cleanly; the reader goes on until the service has ended the response.
@@ -121,8 +124,8 @@ pub trait MediaWriter {
     /// As [`write`](Self::write).
     fn finish(&mut self) -> LocalFuture<'_, Result<(), ClientError>>;
 
-    /// Gives the session up without ending the body; the service discards the fragment under way. The connection closes
-    /// once the reader is dropped, too.
+    /// Gives the session up without ending the body; the service discards the fragment under way. The
+    /// connection closes once the reader is dropped, too.
     fn abort(self: Box<Self>);
 }
 
@@ -132,9 +135,10 @@ pub trait MediaReader {
     ///
     /// # Errors
     ///
-    /// An answer other than 2xx is the error that it stands for and never an ACK. The end of the connection in the middle of the
-    /// response is [`ConnectionLost`](crate::ClientErrorKind::ConnectionLost), after all ACKs that had arrived. An ACK that
-    /// can't be read is [`Protocol`](crate::ClientErrorKind::Protocol); reading may go on after it.
+    /// An answer other than 2xx is the error that it stands for and never an ACK. The end of the connection
+    /// in the middle of the response is [`ConnectionLost`](crate::ClientErrorKind::ConnectionLost), after all
+    /// ACKs that had arrived. An ACK that can't be read is [`Protocol`](crate::ClientErrorKind::Protocol);
+    /// reading may go on after it.
     fn next(&mut self) -> LocalFuture<'_, Result<MediaEvent, ClientError>>;
 }
 

@@ -18,8 +18,8 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Which connections go through an HTTP proxy.
 ///
-/// The proxy opens a tunnel (`CONNECT`, RFC 9110 §9.3.6); TLS goes through it to the service, so the proxy sees the host's name and
-/// nothing more. Loopback hosts are always reached directly.
+/// The proxy opens a tunnel (`CONNECT`, RFC 9110 §9.3.6); TLS goes through it to the service, so the proxy
+/// sees the host's name and nothing more. Loopback hosts are always reached directly.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProxySettings {
     proxy: Option<Proxy>,
@@ -62,8 +62,8 @@ impl ProxySettings {
         Self::from_variables(variables)
     }
 
-    /// What the usual variables say: `https_proxy`, else `all_proxy`, for endpoints with TLS; `no_proxy` names hosts to reach
-    /// directly. Each may be in capitals; small letters win.
+    /// What the usual variables say: `https_proxy`, else `all_proxy`, for endpoints with TLS; `no_proxy`
+    /// names hosts to reach directly. Each may be in capitals; small letters win.
     ///
     /// # Errors
     ///
@@ -108,7 +108,8 @@ impl ProxySettings {
         })
     }
 
-    /// This proxy, for all endpoints. The URL has the form `http://[user:password@]host[:port]`; the port is 80 unless set.
+    /// This proxy, for all endpoints. The URL has the form `http://[user:password@]host[:port]`; the port is
+    /// 80 unless set.
     ///
     /// # Errors
     ///
@@ -128,7 +129,8 @@ impl ProxySettings {
         })
     }
 
-    /// Reaches a host directly, and the hosts below it: `example.com` stands for `s-1.example.com` as well, `*` for all.
+    /// Reaches a host directly, and the hosts below it: `example.com` stands for `s-1.example.com` as well,
+    /// `*` for all.
     #[must_use]
     pub fn bypass(mut self, host: impl Into<String>) -> Self {
         self.bypass.push(host.into());

@@ -42,7 +42,8 @@ pub(crate) fn service_error<'h>(
     ClientError::from_response(status, error_type, first_line(message)).with_request_id(request_id(header))
 }
 
-/// The first line only: where a signature doesn't match, the service goes on with the canonical request, token and all.
+/// The first line only: where a signature doesn't match, the service goes on with the canonical request,
+/// token and all.
 fn first_line(message: &str) -> String {
     let line = message.trim().lines().next().unwrap_or_default();
     line.chars()

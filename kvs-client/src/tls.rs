@@ -14,8 +14,8 @@ use crate::{ClientError, ClientErrorKind};
 
 /// Whom to trust.
 ///
-/// The default trusts the bundled roots of the web PKI (Mozilla's list), which hold the roots of AWS. The system's own store
-/// isn't read: cameras often have none.
+/// The default trusts the bundled roots of the web PKI (Mozilla's list), which hold the roots of AWS. The
+/// system's own store isn't read: cameras often have none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

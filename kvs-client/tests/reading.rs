@@ -128,7 +128,8 @@ async fn a_wrong_clock_is_corrected_and_the_request_tried_once_more() {
 async fn frames_are_demuxed_as_they_arrive() {
     use kvs_client::consumer::{ConsumerEvent, FrameReader};
 
-    // EBML header, Segment, Info with a scale of 1 ms, a Cluster at 1,000 ms with one key frame of track 1 at +40 ms.
+    // EBML header, Segment, Info with a scale of 1 ms, a Cluster at 1,000 ms with one key frame of track 1 at
+    // +40 ms.
     const MEDIA: &[u8] =
         b"\x1A\x45\xDF\xA3\x8B\x42\x82\x88matroska\x18\x53\x80\x67\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\
         \x15\x49\xA9\x66\x87\x2A\xD7\xB1\x83\x0F\x42\x40\

@@ -15,18 +15,20 @@ use tokio::sync::Mutex;
 /// How long before expiry a refresh starts, at most.
 const REFRESH_BEFORE: Duration = Duration::from_secs(60);
 
-/// Short-lived keys are refreshed when a third of their life is left, so that the window doesn't swallow all of it.
+/// Short-lived keys are refreshed when a third of their life is left, so that the window doesn't swallow all
+/// of it.
 const SHORTEST_LIFE_FRACTION: u32 = 3;
 
 /// How soon a failed refresh of keys that are still good is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Keeps what another provider gave until shortly before it expires; callers that come together share one refresh.
+/// Keeps what another provider gave until shortly before it expires; callers that come together share one
+/// refresh.
 ///
-/// A refresh starts 60 seconds before expiry (see [`refresh_before`](Self::refresh_before)), or when a third of the keys'
-/// life is left, whichever is later. While the old keys are still good, a failed refresh yields them and is tried again
-/// no sooner than 5 seconds later. Keys without expiry are kept until [`reject`](Self::reject)ed, or until
-/// [`max_age`](Self::max_age).
+/// A refresh starts 60 seconds before expiry (see [`refresh_before`](Self::refresh_before)), or when a third
+/// of the keys' life is left, whichever is later. While the old keys are still good, a failed refresh yields
+/// them and is tried again no sooner than 5 seconds later. Keys without expiry are kept until
+/// [`reject`](Self::reject)ed, or until [`max_age`](Self::max_age).
 ///
 /// Time is an argument, so that tests and clocks that are known to be wrong need no special care.
 ///
@@ -119,8 +121,9 @@ impl<P: ProvideCredentials> CachingCredentials<P> {
         self.refresh(now).await
     }
 
-    /// Reports that the service refused `used`: the next [`get`](Self::get) asks the provider again. Does nothing if the
-    /// cache already holds other keys, so that many streams that were refused together cause one refresh.
+    /// Reports that the service refused `used`: the next [`get`](Self::get) asks the provider again. Does
+    /// nothing if the cache already holds other keys, so that many streams that were refused together cause
+    /// one refresh.
     pub fn reject(&self, used: &Credentials) {
         let mut cached = self.cached.write().unwrap_or_else(PoisonError::into_inner);
         if cached.as_ref().is_some_and(|cached| cached.credentials == *used) {

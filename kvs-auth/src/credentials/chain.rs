@@ -6,8 +6,9 @@ use aws_credential_types::provider::{self, ProvideCredentials, error::Credential
 
 use super::{EnvironmentCredentials, ProfileCredentials};
 
-/// Asks one provider after the other. It goes on only where a provider has nothing to offer (*not loaded*); a provider
-/// that is set up wrongly or fails ends the search with its error, so that a mistake doesn't silently lead to other keys.
+/// Asks one provider after the other. It goes on only where a provider has nothing to offer (*not loaded*); a
+/// provider that is set up wrongly or fails ends the search with its error, so that a mistake doesn't
+/// silently lead to other keys.
 ///
 /// ```
 /// use kvs_auth::{CredentialChain, EnvironmentCredentials, ProfileCredentials};

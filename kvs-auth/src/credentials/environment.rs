@@ -50,8 +50,8 @@ impl std::fmt::Debug for Variables {
 ///
 /// # Errors
 ///
-/// *Not loaded* if either key is missing or blank, so that a [`CredentialChain`](crate::CredentialChain) goes on;
-/// *invalid configuration* if the expiration can't be read.
+/// *Not loaded* if either key is missing or blank, so that a [`CredentialChain`](crate::CredentialChain) goes
+/// on; *invalid configuration* if the expiration can't be read.
 #[derive(Debug, Clone, Default)]
 pub struct EnvironmentCredentials {
     variables: Variables,

@@ -19,16 +19,16 @@ const MAX_FILE: u64 = 10_000;
 /// The file is read again after this time at the latest, as in the C producer.
 const MAX_AGE: Duration = Duration::from_secs(40 * 60);
 
-/// Reads `CREDENTIALS <access key> <secret key>` or
-/// `CREDENTIALS <access key> <expiration> <secret key> <session token>` from a file that something else keeps fresh, the form
-/// that the C producer's sample programs use. The expiration has the form `2030-01-02T03:04:05Z`.
+/// Reads `CREDENTIALS <access key> <secret key>` or `CREDENTIALS <access key> <expiration> <secret key>
+/// <session token>` from a file that something else keeps fresh, the form that the C producer's sample
+/// programs use. The expiration has the form `2030-01-02T03:04:05Z`.
 ///
 /// The keys count as good until they expire, for 40 minutes at most; then the file is read again.
 ///
 /// # Errors
 ///
-/// *Not loaded* if there is no such file; *invalid configuration*, with the file's name, if it can't be read, has 10,000 bytes or
-/// more, or has another form.
+/// *Not loaded* if there is no such file; *invalid configuration*, with the file's name, if it can't be read,
+/// has 10,000 bytes or more, or has another form.
 #[derive(Debug, Clone)]
 pub struct FileCredentials {
     path: PathBuf,

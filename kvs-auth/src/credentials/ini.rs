@@ -1,4 +1,5 @@
-//! The file format of AWS profiles (AWS SDKs and tools reference guide, "Shared config and credentials files").
+//! The file format of AWS profiles (AWS SDKs and tools reference guide, "Shared config and credentials
+//! files").
 
 use std::collections::HashMap;
 
@@ -11,8 +12,8 @@ pub(super) struct Malformed {
     pub(super) line: usize,
 }
 
-/// Parses a file. A section that comes twice is merged, the later value winning. Indented lines belong to a nested
-/// setting and are passed over. Errors carry the line number only: the line may hold a secret.
+/// Parses a file. A section that comes twice is merged, the later value winning. Indented lines belong to a
+/// nested setting and are passed over. Errors carry the line number only: the line may hold a secret.
 pub(super) fn parse(text: &str) -> Result<Sections, Malformed> {
     let mut sections = Sections::new();
     let mut current: Option<String> = None;

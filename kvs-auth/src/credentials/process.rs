@@ -1,4 +1,5 @@
-//! Keys from a program: `credential_process` (AWS SDKs and tools reference guide, "Process credential provider").
+//! Keys from a program: `credential_process` (AWS SDKs and tools reference guide, "Process credential
+//! provider").
 
 use std::{process::Stdio, time::Duration};
 
@@ -26,8 +27,8 @@ struct Output {
     expiration: Option<String>,
 }
 
-/// Runs a command line through the system's shell and reads the keys it prints. Neither its output nor what it writes to
-/// stderr is repeated in errors, as either may hold secrets.
+/// Runs a command line through the system's shell and reads the keys it prints. Neither its output nor what
+/// it writes to stderr is repeated in errors, as either may hold secrets.
 pub(super) async fn run(command_line: &str) -> provider::Result {
     let mut command = shell(command_line);
     command
@@ -101,6 +102,8 @@ mod tests {
 
     use super::*;
 
+    // The command line is of the POSIX shell.
+    #[cfg(not(windows))]
     #[tokio::test]
     async fn printed_keys_are_read() {
         let credentials = run(
@@ -114,6 +117,8 @@ mod tests {
         assert_eq!(credentials.expiry(), Some(UNIX_EPOCH + Duration::from_secs(60)));
     }
 
+    // The command line is of the POSIX shell.
+    #[cfg(not(windows))]
     #[tokio::test]
     async fn a_failing_program_is_an_error_without_its_output() {
         let error = run("echo hunter2; echo hunter2 >&2; exit 3")

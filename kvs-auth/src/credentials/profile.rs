@@ -27,16 +27,17 @@ const UNSUPPORTED: [&str; 4] = [
 
 /// Reads a profile of the shared AWS files, at every request.
 ///
-/// The files are `~/.aws/credentials` (or `AWS_SHARED_CREDENTIALS_FILE`) and `~/.aws/config` (or `AWS_CONFIG_FILE`); the
-/// profile is the one set here, else `AWS_PROFILE`, else `default`. Of a profile it uses `aws_access_key_id`,
-/// `aws_secret_access_key` and `aws_session_token`, else it runs `credential_process` (at most 60 seconds). The
-/// credentials file wins over the config file.
+/// The files are `~/.aws/credentials` (or `AWS_SHARED_CREDENTIALS_FILE`) and `~/.aws/config` (or
+/// `AWS_CONFIG_FILE`); the profile is the one set here, else `AWS_PROFILE`, else `default`. Of a profile it
+/// uses `aws_access_key_id`, `aws_secret_access_key` and `aws_session_token`, else it runs
+/// `credential_process` (at most 60 seconds). The credentials file wins over the config file.
 ///
 /// # Errors
 ///
-/// *Not loaded* if no file or no such profile exists, unless the profile was set here; *invalid configuration*, with the
-/// file's name, if a file can't be read or parsed, keys are incomplete, or the profile wants a role, single sign-on or web
-/// identity; *provider error* or *timed out* if the program fails.
+/// *Not loaded* if no file or no such profile exists, unless the profile was set here; *invalid
+/// configuration*, with the file's name, if a file can't be read or parsed, keys are incomplete, or the
+/// profile wants a role, single sign-on or web identity; *provider error* or *timed out* if the program
+/// fails.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileCredentials {
     profile: Option<String>,
@@ -64,8 +65,8 @@ impl ProfileCredentials {
         self
     }
 
-    /// Takes `AWS_PROFILE`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE` and the home directory from these variables
-    /// instead of the environment of this process.
+    /// Takes `AWS_PROFILE`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE` and the home directory from
+    /// these variables instead of the environment of this process.
     #[must_use]
     pub fn variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables = variables.into_iter().collect();
@@ -295,6 +296,8 @@ mod tests {
         assert_eq!(credentials.access_key_id(), "E");
     }
 
+    // The command line is of the POSIX shell.
+    #[cfg(not(windows))]
     #[tokio::test]
     async fn a_credential_process_is_run() {
         let home = Home::with(&[(

@@ -8,7 +8,8 @@ use std::{error::Error, fmt};
 pub enum VerifyErrorKind {
     /// Neither an `Authorization` header nor a presigned query.
     MissingAuthentication,
-    /// A part of the authorization is missing, malformed, or of another algorithm; or a header that must be signed isn't.
+    /// A part of the authorization is missing, malformed, or of another algorithm; or a header that must be
+    /// signed isn't.
     IncompleteSignature,
     /// The access key id is not known.
     UnknownKey,

@@ -65,11 +65,12 @@ impl Error for AckDecodeError {
     }
 }
 
-/// Decodes ACKs from bytes in any split: several objects in one piece, one object in many, with or without white space
-/// between them, flat or nested under `Acknowledgement`, with members of any kind that it doesn't know.
+/// Decodes ACKs from bytes in any split: several objects in one piece, one object in many, with or without
+/// white space between them, flat or nested under `Acknowledgement`, with members of any kind that it doesn't
+/// know.
 ///
-/// At most 16 KiB plus what was pushed and not yet polled are held. An object that can't be read is reported once and
-/// passed over.
+/// At most 16 KiB plus what was pushed and not yet polled are held. An object that can't be read is reported
+/// once and passed over.
 ///
 /// ```
 /// use kvs_client::{AckDecoder, AckEvent};
@@ -254,7 +255,8 @@ impl Scan {
     }
 }
 
-/// The members we know. Unknown ones are skipped whatever they hold; a known one that comes twice is malformed.
+/// The members we know. Unknown ones are skipped whatever they hold; a known one that comes twice is
+/// malformed.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Wire {

@@ -1,4 +1,5 @@
-//! What the service does with the media of a stream besides keeping it: still images, notifications, storage tiers.
+//! What the service does with the media of a stream besides keeping it: still images, notifications, storage
+//! tiers.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,8 @@ impl Operation for DescribeImageGenerationConfiguration {
     type Output = ImageGeneration;
 }
 
-/// Changes how still images are made from a stream. Takes effect after about a minute, and needs a retention above 0.
+/// Changes how still images are made from a stream. Takes effect after about a minute, and needs a retention
+/// above 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateImageGenerationConfiguration {
     /// Which stream.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{ApiName, ClientErrorKind, ControlPlane, CreateStream, StreamStatus};
 
-/// Checks a control plane against a service that has no stream named `kvs-conformance-…` yet. It creates such streams; a
-/// stream must be active at once or after `settle` resolves.
+/// Checks a control plane against a service that has no stream named `kvs-conformance-…` yet. It creates such
+/// streams; a stream must be active at once or after `settle` resolves.
 ///
 /// # Panics
 ///

@@ -99,7 +99,8 @@ pub(crate) async fn connect_tls(
         .map_err(handshake_error)
 }
 
-/// Connects to a host. The name is looked up off this thread; its addresses are tried in order and share the time.
+/// Connects to a host. The name is looked up off this thread; its addresses are tried in order and share the
+/// time.
 async fn connect_directly(
     host: &Host<String>,
     port: u16,

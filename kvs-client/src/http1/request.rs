@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, Method, Uri};
 
-/// The bytes of a request head (RFC 9112 §3, §5). Header values are visible by type: no line break can be smuggled in.
+/// The bytes of a request head (RFC 9112 §3, §5). Header values are visible by type: no line break can be
+/// smuggled in.
 pub(crate) fn encode_head(method: &Method, uri: &Uri, headers: &HeaderMap) -> Vec<u8> {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let mut head = Vec::with_capacity(1024);

@@ -101,7 +101,8 @@ impl ResponseReader {
     }
 }
 
-/// Takes the final head out of `buffer` if it is complete: interim ones (1xx, RFC 9110 §15.2) are passed over.
+/// Takes the final head out of `buffer` if it is complete: interim ones (1xx, RFC 9110 §15.2) are passed
+/// over.
 pub(crate) fn parse_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, ClientError> {
     loop {
         match parse_head(buffer)? {

@@ -26,8 +26,8 @@ const BODY_END: &[u8] = b"0\r\n\r\n";
 /// Room for a chunk's size in hexadecimal and a line end.
 const CHUNK_HEAD: usize = 2 * size_of::<u64>() + 2;
 
-/// Writes a request head, then a body in chunks: one per batch. What a dropped future leaves unsent is sent first the next
-/// time, so that the framing never breaks.
+/// Writes a request head, then a body in chunks: one per batch. What a dropped future leaves unsent is sent
+/// first the next time, so that the framing never breaks.
 pub(crate) struct ChunkedWriter {
     io: Box<dyn AsyncWrite + Unpin>,
     /// The pieces under way: what was queued last, framed.
