@@ -25,6 +25,7 @@ mod response;
 mod script_file;
 mod server;
 mod socket;
+mod state_dir;
 mod stream;
 mod tls;
 

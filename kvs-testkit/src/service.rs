@@ -66,6 +66,7 @@ mod quota;
 mod reader;
 mod rule;
 mod script;
+mod state;
 mod stream;
 mod timer;
 mod trail;
@@ -87,6 +88,7 @@ pub use quota::Quotas;
 pub use reader::{GetMediaRequest, StartSelector};
 pub use rule::IngestRule;
 pub use script::{Effect, Fault, FaultSink, Moment, When};
+pub use state::Save;
 pub use stream::{StreamSelector, StreamStatus};
 
 /// A PutMedia or GetMedia connection.
@@ -128,6 +130,8 @@ pub struct Service {
     fragments: u64,
     endpoint_generation: u32,
     changes: u64,
+    /// Changes to be saved, where somebody saves them.
+    saves: Option<VecDeque<state::Save>>,
     call_rates: quota::CallRates,
     /// The latest time any call carried.
     clock: Timestamp,
@@ -158,6 +162,7 @@ impl Service {
             fragments: 0,
             endpoint_generation: 0,
             changes: 0,
+            saves: None,
             call_rates: quota::CallRates::default(),
             clock: Timestamp::ZERO,
         }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::error::{MockError, MockErrorKind};
 use super::host::Host;
 use super::script_file::ScriptFile;
+use super::state_dir::StateDir;
 use super::tls::Identity;
 use super::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, MockKvs, server};
 use crate::service::{
@@ -46,6 +47,7 @@ pub struct MockKvsBuilder {
     streams: Vec<(String, u32)>,
     faults: Vec<Fault>,
     capture: Option<PathBuf>,
+    state: Option<PathBuf>,
     max_skew: Option<Duration>,
     expectations: Vec<Expectation>,
 }
@@ -61,6 +63,7 @@ impl Default for MockKvsBuilder {
             streams: Vec::new(),
             faults: Vec::new(),
             capture: None,
+            state: None,
             max_skew: None,
             expectations: Vec::new(),
         }
@@ -190,6 +193,13 @@ impl MockKvsBuilder {
         self
     }
 
+    /// Keep streams and stored fragments in a folder, and begin with those it holds. Default: in memory only.
+    /// The cap on media holds for it, too; the ledger begins anew.
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> MockKvsBuilder {
+        self.state = Some(folder.into());
+        self
+    }
+
     /// A fault that is in the script from the start.
     pub fn fault(mut self, fault: Fault) -> MockKvsBuilder {
         self.faults.push(fault);
@@ -262,12 +272,13 @@ impl MockKvsBuilder {
         }
 
         let scheme = if identity.is_some() { "https" } else { "http" };
-        let host = Arc::new(Host::new(
-            Service::new(self.config),
-            verifier,
-            scheme,
-            self.capture,
-        ));
+        let mut service = Service::new(self.config);
+        let state = self
+            .state
+            .as_deref()
+            .map(|folder| StateDir::open(folder, &mut service))
+            .transpose()?;
+        let host = Arc::new(Host::new(service, verifier, scheme, self.capture, state));
         host.with(|service, now| {
             for (name, retention_hours) in &self.streams {
                 service.ensure_stream(name, *retention_hours, now);

@@ -10,6 +10,7 @@ use kvs_auth::Verifier;
 use kvs_mkv::Timestamp;
 use tokio::sync::{Notify, watch};
 
+use super::state_dir::StateDir;
 use crate::service::{ConnectionId, Fault, FaultSink, Service};
 
 /// What all connections of a server share.
@@ -26,6 +27,8 @@ pub(super) struct Host {
     pub(super) scheme: &'static str,
     /// Where raw PutMedia bodies are written.
     pub(super) capture: Option<PathBuf>,
+    /// Written to under the service's lock, so that changes are saved in the order in which they were made.
+    state: Option<StateDir>,
 }
 
 impl Host {
@@ -34,6 +37,7 @@ impl Host {
         verifier: Verifier,
         scheme: &'static str,
         capture: Option<PathBuf>,
+        state: Option<StateDir>,
     ) -> Host {
         Host {
             service: Mutex::new(service),
@@ -44,6 +48,7 @@ impl Host {
             changes: watch::Sender::new(0),
             scheme,
             capture,
+            state,
         }
     }
 
@@ -71,6 +76,11 @@ impl Host {
         let mut woken = Vec::new();
         while let Some(id) = service.take_woken() {
             woken.push(id);
+        }
+        if let Some(state) = &self.state {
+            while let Some(save) = service.take_save() {
+                state.save(&save);
+            }
         }
         let changed = (service.changes() != changes).then(|| service.changes());
         drop(service);

@@ -62,6 +62,9 @@ impl Service {
     pub fn call(&mut self, operation: Operation, body: &[u8], base_url: &str, now: Timestamp) -> Reply {
         self.advance(now);
         let result = Input::parse(body).and_then(|input| self.dispatch(operation, &input, base_url, now));
+        if result.is_ok() {
+            self.save_after(operation);
+        }
         match result {
             Ok(body) => Reply {
                 status: 200,

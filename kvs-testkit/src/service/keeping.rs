@@ -35,12 +35,14 @@ impl Service {
             hours => Duration::from_secs(u64::from(hours) * 3_600),
         };
         self.media.remove_older(stream, now.saturating_sub(kept_for));
+        self.save_forgotten();
     }
 
     /// A stream is gone, and its media with it.
     pub(super) fn forget_media(&mut self, stream: &str, now: Timestamp) {
         self.stream_deleted(stream, now);
         self.media.remove_stream(stream);
+        self.save_forgotten();
         self.producer_times.remove(stream);
         for id in self.readers_of(stream) {
             self.wake(id);

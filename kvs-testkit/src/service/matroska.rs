@@ -73,6 +73,28 @@ pub(super) fn listed(fragment: &Fragment) -> Bytes {
     encode(fragment, &tags)
 }
 
+/// Tags of a saved fragment that aren't its own.
+pub(super) const SAVED_PRODUCER_NS: &str = "KVS_MOCK_PRODUCER_NS";
+pub(super) const SAVED_SERVER_NS: &str = "KVS_MOCK_SERVER_NS";
+pub(super) const SAVED_DURATION_MS: &str = "KVS_MOCK_DURATION_MS";
+pub(super) const SAVED_BYTES: &str = "KVS_MOCK_BYTES";
+
+/// A fragment with all that is needed to have it back.
+pub(super) fn saved(fragment: &Fragment) -> Bytes {
+    let (producer, server) = (
+        fragment.producer.as_nanos().to_string(),
+        fragment.server.as_nanos().to_string(),
+    );
+    let (duration, bytes) = (fragment.duration_ms.to_string(), fragment.bytes.to_string());
+    let tags = [
+        (SAVED_PRODUCER_NS, producer.as_str()),
+        (SAVED_SERVER_NS, server.as_str()),
+        (SAVED_DURATION_MS, duration.as_str()),
+        (SAVED_BYTES, bytes.as_str()),
+    ];
+    encode(fragment, &tags)
+}
+
 /// What GetMediaForFragmentList gives in place of a fragment it doesn't have.
 pub(super) fn not_listed(number: FragmentNumber) -> Bytes {
     let number = number.to_string();

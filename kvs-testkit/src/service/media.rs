@@ -55,6 +55,8 @@ pub(crate) struct MediaStore {
     streams: HashMap<String, VecDeque<FragmentNumber>>,
     /// Which stream a number belongs to.
     owners: HashMap<FragmentNumber, String>,
+    /// Let go since somebody asked.
+    forgotten: Vec<(String, FragmentNumber)>,
 }
 
 impl MediaStore {
@@ -65,6 +67,7 @@ impl MediaStore {
             fragments: BTreeMap::new(),
             streams: HashMap::new(),
             owners: HashMap::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -97,15 +100,19 @@ impl MediaStore {
         {
             numbers.remove(place);
         }
+        self.forgotten.push((stream, number));
+    }
+
+    /// Takes the names of what was let go.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<(String, FragmentNumber)> {
+        std::mem::take(&mut self.forgotten)
     }
 
     pub(crate) fn remove_stream(&mut self, stream: &str) {
-        for number in self.streams.remove(stream).unwrap_or_default() {
-            self.owners.remove(&number);
-            if let Some(fragment) = self.fragments.remove(&number) {
-                self.held -= fragment.held();
-            }
+        for number in self.streams.get(stream).cloned().unwrap_or_default() {
+            self.remove(number);
         }
+        self.streams.remove(stream);
     }
 
     /// Drops what a stream's retention no longer covers.

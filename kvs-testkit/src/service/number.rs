@@ -17,6 +17,10 @@ impl FragmentNumber {
         FragmentNumber(counter)
     }
 
+    pub(crate) fn counter(self) -> u64 {
+        self.0
+    }
+
     /// Reads the text form; `None` for what this service can't have given out.
     ///
     /// ```

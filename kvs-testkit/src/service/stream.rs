@@ -123,11 +123,13 @@ impl Service {
         };
         if stream.status != StreamStatus::Deleting {
             stream.status = StreamStatus::Active;
+            self.save_streams();
             return;
         }
         let name = stream.name.clone();
-        self.streams.remove(&name);
         self.forget_media(&name, now);
+        self.streams.remove(&name);
+        self.save_streams();
     }
 
     /// Makes a stream, or leaves the one of that name as it is. For tests that aren't about creation.
@@ -152,5 +154,6 @@ impl Service {
             edge: None,
         };
         self.streams.insert(name.to_owned(), stream);
+        self.save_streams();
     }
 }

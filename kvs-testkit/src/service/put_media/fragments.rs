@@ -209,6 +209,7 @@ impl Service {
         now: Timestamp,
     ) {
         self.ledger.totals_mut(&fragment.stream).fragments_persisted += 1;
+        self.save_fragment(&fragment.stream, fragment.number);
         let entry = self
             .ledger
             .fragment_mut(&fragment.stream, fragment.session, fragment.ordinal);
