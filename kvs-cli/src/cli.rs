@@ -23,6 +23,12 @@ pub(crate) enum Command {
     /// Uploads an MP4 file (H.264, with or without AAC) and waits until it is stored
     #[command(after_long_help = EXIT_STATUS_HELP)]
     Put(PutArgs),
+    /// Puts many streams of made-up video to an endpoint and tells what that costs
+    ///
+    /// Streams are created where they don't exist. Client-side rate limits are off; flat out, the loop is closed by
+    /// acknowledgements.
+    #[command(after_long_help = EXIT_STATUS_HELP)]
+    Load(LoadArgs),
     /// Serves a mock of the service until interrupted
     ///
     /// The first line on stdout is one JSON object that says where it listens and which credentials it takes.
@@ -97,6 +103,88 @@ pub(crate) enum Pace {
     Quota,
     /// As fast as they would be played
     Realtime,
+}
+
+/// `kvs load`
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// Use this endpoint (http or https) instead of the region's own
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) region: RegionArg,
+
+    /// Take credentials from this AWS profile instead of the environment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+
+    /// Trust the certificates in this PEM file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// How many streams
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub(crate) streams: usize,
+
+    /// What the streams' names start with
+    #[arg(long, value_name = "NAME", default_value = "load")]
+    pub(crate) prefix: String,
+
+    /// Frames per second of each stream; 0 is flat out
+    #[arg(long, value_name = "F", default_value_t = 25.0, value_parser = frame_rate)]
+    pub(crate) fps: f64,
+
+    /// Payload bytes of a frame, about
+    #[arg(long, value_name = "B", default_value_t = 5_000, value_parser = frame_bytes)]
+    pub(crate) frame_bytes: usize,
+
+    /// For how long
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = run_time)]
+    pub(crate) seconds: f64,
+
+    /// Frames in Annex-B form, to be adapted; without it they come as AVCC
+    #[arg(long)]
+    pub(crate) annexb: bool,
+
+    /// Threads that streams are spread over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub(crate) arbiters: usize,
+
+    /// The byte budget over all streams, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) buffer_mb: u64,
+
+    /// Print the figures as one JSON object, the last line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| (1..=100_000).contains(n))
+        .ok_or_else(|| "allowed: 1 to 100000".to_owned())
+}
+
+fn frame_rate(text: &str) -> Result<f64, String> {
+    within(text, 0.0..=1_000.0).ok_or_else(|| "allowed: 0 to 1000 frames per second".to_owned())
+}
+
+fn run_time(text: &str) -> Result<f64, String> {
+    within(text, 0.1..=86_400.0).ok_or_else(|| "allowed: 0.1 to 86400 seconds".to_owned())
+}
+
+fn frame_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text
+        .parse()
+        .ok()
+        .filter(|bytes| (64..=16_000_000).contains(bytes));
+    bytes.ok_or_else(|| "allowed: 64 to 16000000 bytes".to_owned())
+}
+
+fn within(text: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
+    text.parse().ok().filter(|number| range.contains(number))
 }
 
 /// `kvs mock`

@@ -7,6 +7,7 @@
 mod cli;
 mod credentials;
 mod error;
+mod load;
 mod mock;
 mod mp4;
 mod output;
@@ -64,6 +65,7 @@ fn run(cli: Cli, start: ProcessStart) -> Result<(), CliError> {
     let system = actix_rt::System::with_tokio_rt(move || runtime);
     match cli.command {
         Command::Put(args) => system.block_on(put::run(args, start)),
+        Command::Load(args) => system.block_on(load::run(args, start)),
         Command::Mock(args) => system.block_on(mock::run(args)),
     }
 }

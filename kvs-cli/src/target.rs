@@ -1,5 +1,7 @@
 //! Where an upload goes: the embedded mock, or the service.
 
+use std::path::Path;
+
 use kvs_actors::StreamConfig;
 use kvs_auth::{CredentialChain, ProfileCredentials, ProvideCredentials, SharedCredentialsProvider};
 use kvs_client::{Client, ClientConfig, ClientErrorKind, ControlPlane, CreateStream, TlsOptions, Url};
@@ -34,25 +36,13 @@ impl Target {
     /// Finds the credentials and makes sure that the stream exists, so that what stands in the way is an error at once and not
     /// a stream that waits for better times.
     pub(crate) async fn service(args: &PutArgs, stream: &StreamConfig) -> Result<Target, CliError> {
-        let credentials = match &args.profile {
-            Some(name) => SharedCredentialsProvider::new(ProfileCredentials::new().profile(name)),
-            None => SharedCredentialsProvider::new(CredentialChain::usual()),
-        };
-        let mut config = ClientConfig::new(&args.region.name, credentials.clone());
-        if let Some(endpoint) = &args.endpoint {
-            config = config.endpoint(parse_endpoint(endpoint)?);
-        }
-        let mut client = config.clone().build()?;
-        if let Some(path) = &args.ca_file {
-            let config = config.tls(TlsOptions::default().extra_ca_file(path));
-            client = config
-                .build()
-                .map_err(|error| CliError::new(Failure::Tls, error))?;
-        }
-        credentials
-            .provide_credentials()
-            .await
-            .map_err(|error| no_credentials(&error))?;
+        let client = client(
+            &args.region.name,
+            args.endpoint.as_deref(),
+            args.profile.as_deref(),
+            args.ca_file.as_deref(),
+        )
+        .await?;
         prepare(&client, stream, args).await?;
         Ok(Target { client, mock: None })
     }
@@ -63,6 +53,35 @@ impl Target {
             mock.stop().await;
         }
     }
+}
+
+/// The client for the service, with its credentials found, so that missing ones are an error at once.
+pub(crate) async fn client(
+    region: &str,
+    endpoint: Option<&str>,
+    profile: Option<&str>,
+    ca_file: Option<&Path>,
+) -> Result<Client, CliError> {
+    let credentials = match profile {
+        Some(name) => SharedCredentialsProvider::new(ProfileCredentials::new().profile(name)),
+        None => SharedCredentialsProvider::new(CredentialChain::usual()),
+    };
+    let mut config = ClientConfig::new(region, credentials.clone());
+    if let Some(endpoint) = endpoint {
+        config = config.endpoint(parse_endpoint(endpoint)?);
+    }
+    let mut client = config.clone().build()?;
+    if let Some(path) = ca_file {
+        let config = config.tls(TlsOptions::default().extra_ca_file(path));
+        client = config
+            .build()
+            .map_err(|error| CliError::new(Failure::Tls, error))?;
+    }
+    credentials
+        .provide_credentials()
+        .await
+        .map_err(|error| no_credentials(&error))?;
+    Ok(client)
 }
 
 async fn prepare(client: &Client, stream: &StreamConfig, args: &PutArgs) -> Result<(), CliError> {

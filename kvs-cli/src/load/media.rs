@@ -43,9 +43,18 @@ impl Source {
     pub(super) fn new(delimiter: Delimiter, frame_bytes: usize, fps: f64) -> Self {
         let mut random = fastrand::Rng::with_seed(7);
         // From 1 to 127: nothing in it looks like a start code or a time.
-        let filler = (0..frame_bytes + 4096).map(|_| random.u8(1..128)).collect::<Vec<u8>>().into();
+        let filler = (0..frame_bytes + 4096)
+            .map(|_| random.u8(1..128))
+            .collect::<Vec<u8>>()
+            .into();
         let rate = if fps > 0.0 { fps } else { 30.0 };
-        Source { delimiter, filler, frame_bytes, interval: Duration::from_secs_f64(1.0 / rate), count: 0 }
+        Source {
+            delimiter,
+            filler,
+            frame_bytes,
+            interval: Duration::from_secs_f64(1.0 / rate),
+            count: 0,
+        }
     }
 
     /// The track its frames are of.
@@ -69,13 +78,23 @@ impl Source {
         let header = [if is_key { 0x65 } else { 0x41 }];
         let slice = self.frame_bytes.saturating_sub(STAMP) / SLICES;
         for n in 0..SLICES {
-            self.unit(&mut out, &header, if n + 1 == SLICES { slice + STAMP } else { slice });
+            self.unit(
+                &mut out,
+                &header,
+                if n + 1 == SLICES { slice + STAMP } else { slice },
+            );
         }
         let end = out.len();
-        let pts = Timestamp::ZERO.saturating_add(self.interval.saturating_mul(u32::try_from(self.count).unwrap_or(0)));
+        let pts = Timestamp::ZERO.saturating_add(
+            self.interval
+                .saturating_mul(u32::try_from(self.count).unwrap_or(0)),
+        );
         self.count += 1;
         stamp(&mut out[end - STAMP..], start.elapsed());
-        Frame::video(out.freeze()).pts(pts).duration(self.interval).key_if(is_key)
+        Frame::video(out.freeze())
+            .pts(pts)
+            .duration(self.interval)
+            .key_if(is_key)
     }
 
     fn unit(&self, out: &mut BytesMut, head: &[u8], filler: usize) {
@@ -135,7 +154,11 @@ mod tests {
             let frame = adapter.adapt(source.next(start)).unwrap().frame;
             assert!(frame.is_key());
             assert!(stamped(&frame.data).unwrap() <= start.elapsed());
-            assert!((10_000..10_200).contains(&frame.data.len()), "{}", frame.data.len());
+            assert!(
+                (10_000..10_200).contains(&frame.data.len()),
+                "{}",
+                frame.data.len()
+            );
             assert!(!adapter.adapt(source.next(start)).unwrap().frame.is_key());
         }
     }

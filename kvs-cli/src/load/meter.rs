@@ -49,7 +49,9 @@ impl Meter {
     fn persisted(&self, latency: Option<Duration>) {
         let now = micros(self.start.elapsed()).max(1);
         // Only the first sets it.
-        let _ = self.first_persisted_us.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .first_persisted_us
+            .compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
         if let Some(latency) = latency {
             lock(&self.ack_us).saturating_record(micros(latency));
         }
@@ -72,7 +74,9 @@ impl Meter {
 
     /// When the first PERSISTED came, from the start of the measurement.
     pub(super) fn first_persisted(&self) -> Option<Duration> {
-        Some(self.first_persisted_us.load(Ordering::Acquire)).filter(|us| *us > 0).map(Duration::from_micros)
+        Some(self.first_persisted_us.load(Ordering::Acquire))
+            .filter(|us| *us > 0)
+            .map(Duration::from_micros)
     }
 }
 
@@ -85,7 +89,11 @@ pub(super) struct Outstanding {
 
 impl Outstanding {
     pub(super) fn new(meter: std::sync::Arc<Meter>) -> Self {
-        Outstanding { fragments: AtomicU64::new(0), less: Notify::new(), meter }
+        Outstanding {
+            fragments: AtomicU64::new(0),
+            less: Notify::new(),
+            meter,
+        }
     }
 
     /// Takes one more fragment on, waiting until fewer than `most` are under way.
@@ -104,7 +112,10 @@ impl StreamEvents for LoadEvents {
     fn fragment_ack(&self, _: &str, ack: &FragmentAck) {
         if ack.event == AckEvent::Persisted {
             self.0.meter.persisted(ack.latency);
-            let _ = self.0.fragments.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+            let _ = self
+                .0
+                .fragments
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
             self.0.less.notify_one();
         }
     }

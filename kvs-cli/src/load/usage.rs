@@ -9,7 +9,12 @@ pub(super) fn resident_bytes() -> Option<u64> {
 #[cfg(target_os = "linux")]
 pub(super) fn threads() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// Threads of the process now, where the platform tells.

@@ -35,7 +35,8 @@ struct MeteredWriter {
 
 impl MediaWriter for MeteredWriter {
     fn write<'a>(&'a mut self, chunks: &'a mut Vec<Bytes>) -> LocalFuture<'a, Result<(), ClientError>> {
-        self.stamps.extend(chunks.iter().filter_map(|chunk| stamped(chunk)));
+        self.stamps
+            .extend(chunks.iter().filter_map(|chunk| stamped(chunk)));
         Box::pin(async move {
             self.inner.write(chunks).await?;
             self.meter.written(&mut self.stamps);
