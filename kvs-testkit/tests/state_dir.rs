@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::{RawClient, Request, media};
 use kvs_auth::PayloadHash;
+use kvs_mkv::{Demuxer, MkvEvent};
 use kvs_testkit::MockKvs;
 use serde_json::{Value, json};
 
@@ -48,19 +49,19 @@ fn call(kvs: &MockKvs, path: &str, body: &Value) -> Value {
     RawClient::connect(kvs).call(kvs, path, body).json()
 }
 
-/// What a reader got, without the tag that says how far behind it was.
-fn without_lag(body: &[u8]) -> Vec<u8> {
-    let mark = b"MILLIS_BEHIND_NOW";
-    let mut kept = body.to_vec();
-    while let Some(at) = kept.windows(mark.len()).position(|window| window == mark) {
-        // The tag's name, and its value up to the next tag's name.
-        let rest = kept[at + 1..]
-            .windows(4)
-            .position(|window| window == b"AWS_")
-            .unwrap();
-        kept.drain(at - 40..at + 1 + rest);
+/// Everything in a body but the tag that says how far behind its reader was.
+fn without_lag(body: &[u8]) -> Vec<MkvEvent> {
+    let mut demuxer = Demuxer::default();
+    demuxer.push(bytes::Bytes::copy_from_slice(body));
+    let mut events = Vec::new();
+    while let Some(mut event) = demuxer.poll().unwrap() {
+        if let MkvEvent::Tags(tags) = &mut event {
+            tags.retain(|tag| tag.name != "AWS_KINESISVIDEO_MILLIS_BEHIND_NOW");
+        }
+        events.push(event);
     }
-    kept
+    demuxer.finish().unwrap();
+    events
 }
 
 #[tokio::test]
