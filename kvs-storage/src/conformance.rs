@@ -156,7 +156,7 @@ async fn what_is_appended_is_read_back(store: &impl ContentStore) {
         "metadata comes back whole"
     );
     let mut cutter = FragmentCutter::default();
-    let fragments = fragments_of(metas.iter().map(|meta| (cutter.fragment_of(meta), meta)));
+    let fragments = fragments_of(metas.iter().map(|meta| (cutter.place(meta).fragment, meta)));
     assert_eq!(
         store.backlog().await.expect("a backlog"),
         fragments,

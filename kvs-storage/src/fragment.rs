@@ -48,6 +48,19 @@ impl StoredFragment {
         self.flags.insert(meta.flags);
     }
 
+    /// This run of items and the next one of the same fragment, as one.
+    pub(crate) fn joined_with(&self, next: &StoredFragment) -> StoredFragment {
+        StoredFragment {
+            first_seq: self.first_seq,
+            end_seq: next.end_seq,
+            timecode: self.timecode.min(next.timecode),
+            end_pts: self.end_pts.max(next.end_pts),
+            items: self.items.saturating_add(next.items),
+            bytes: self.bytes.saturating_add(next.bytes),
+            flags: self.flags.with(next.flags),
+        }
+    }
+
     /// Whether it holds a key frame, so that a session may start with it.
     #[must_use]
     pub fn has_key(&self) -> bool {
@@ -61,21 +74,58 @@ impl StoredFragment {
     }
 }
 
-/// Tells the fragment each item belongs to, item by item.
+/// What an item can't be decoded without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Dependence {
+    /// Nothing: a key frame, an item before its fragment's first, or an item of a fragment without one.
+    Independent,
+    /// The key frame with this sequence number, the last one before it in its fragment.
+    OnKey(u64),
+}
+
+/// Where an item stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// First sequence number of its fragment.
+    pub(crate) fragment: u64,
+    pub(crate) dependence: Dependence,
+}
+
+/// Tells where each item stands, item by item.
 #[derive(Debug, Default)]
 pub(crate) struct FragmentCutter {
-    open: Option<u64>,
+    open: Option<Placement>,
 }
 
 impl FragmentCutter {
-    /// The first sequence number of the fragment that this next item belongs to.
-    pub(crate) fn fragment_of(&mut self, meta: &ItemMeta) -> u64 {
-        let fragment = match self.open {
+    /// Where this next item stands.
+    pub(crate) fn place(&mut self, meta: &ItemMeta) -> Placement {
+        let context = match self.open {
             Some(open) if !meta.flags.contains(ItemFlags::FRAGMENT_START) => open,
-            _ => meta.seq,
+            _ => Placement {
+                fragment: meta.seq,
+                dependence: Dependence::Independent,
+            },
         };
-        self.open = (!meta.flags.contains(ItemFlags::FRAGMENT_END)).then_some(fragment);
-        fragment
+        let is_key = meta.flags.contains(ItemFlags::KEY);
+        let next = if is_key {
+            Placement {
+                dependence: Dependence::OnKey(meta.seq),
+                ..context
+            }
+        } else {
+            context
+        };
+        let ends = meta.flags.contains(ItemFlags::FRAGMENT_END);
+        self.open = (!ends).then_some(next);
+        if is_key {
+            Placement {
+                dependence: Dependence::Independent,
+                ..context
+            }
+        } else {
+            context
+        }
     }
 }
 
@@ -172,7 +222,7 @@ mod tests {
             item(5, start, 200),
         ];
         let mut cutter = FragmentCutter::default();
-        let fragments = fragments_of(items.iter().map(|item| (cutter.fragment_of(item), item)));
+        let fragments = fragments_of(items.iter().map(|item| (cutter.place(item).fragment, item)));
         assert_eq!(fragments.len(), 2);
         assert_eq!(
             (

@@ -18,7 +18,8 @@
 //!
 //! # Stores
 //!
-//! [`MemoryStore`] keeps items in memory. A store of your own proves itself with the suite `conformance::content_store`,
+//! [`MemoryStore`] keeps items in memory; [`SpoolStore`](spool::SpoolStore), one per stream of a [`Spool`](spool::Spool),
+//! keeps them on disk as well, so that they survive the process and the power. A store of your own proves itself with the suite `conformance::content_store`,
 //! behind the feature `conformance`.
 
 mod blob_key;
@@ -36,6 +37,7 @@ mod memory;
 mod policy;
 mod ring;
 mod sizing;
+pub mod spool;
 mod store;
 mod view;
 

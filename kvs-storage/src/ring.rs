@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::fragment::{FragmentCutter, fragments_of};
+use crate::fragment::{FragmentCutter, Placement, fragments_of};
 use crate::{Item, ItemMeta, Reservation, StoreError, StoreErrorKind, StoredFragment};
 
 /// Slots kept allocated when a ring runs empty; a larger backlog's memory goes back to the allocator.
@@ -25,8 +25,7 @@ pub(crate) struct ItemRing {
 #[derive(Debug)]
 struct Slot {
     meta: ItemMeta,
-    /// First sequence number of the item's fragment.
-    fragment: u64,
+    placement: Placement,
     /// `None` once released behind an item that is still held.
     held: Option<Held>,
 }
@@ -42,11 +41,19 @@ struct Held {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RingItem<'a> {
     pub(crate) meta: &'a ItemMeta,
-    pub(crate) fragment: u64,
+    pub(crate) placement: Placement,
     pub(crate) payload: &'a Bytes,
 }
 
 impl ItemRing {
+    /// An empty ring that goes on numbering at `next_seq`.
+    pub(crate) fn starting_at(next_seq: u64) -> ItemRing {
+        ItemRing {
+            next_seq,
+            ..ItemRing::default()
+        }
+    }
+
     /// Checks what every store asks of a batch: rising sequence numbers, and lengths that are true.
     pub(crate) fn check_batch(&self, items: &[Item]) -> Result<(), StoreError> {
         let mut expected = self.next_seq;
@@ -81,10 +88,10 @@ impl ItemRing {
     ) {
         self.cost += meta.cost();
         self.next_seq = meta.seq + 1;
-        let fragment = self.cutter.fragment_of(&meta);
+        let placement = self.cutter.place(&meta);
         self.slots.push_back(Slot {
             meta,
-            fragment,
+            placement,
             held: Some(Held {
                 payload,
                 _charge: charge,
@@ -129,7 +136,7 @@ impl ItemRing {
             let held = slot.held.as_ref()?;
             Some(RingItem {
                 meta: &slot.meta,
-                fragment: slot.fragment,
+                placement: slot.placement,
                 payload: &held.payload,
             })
         })
@@ -147,8 +154,24 @@ impl ItemRing {
         self.drop_released_front();
     }
 
+    /// Lets go of the oldest item, if it lies below `end`. Returns whether it did.
+    pub(crate) fn pop_front_below(&mut self, end: u64) -> Option<ItemMeta> {
+        if self.slots.front()?.meta.seq >= end {
+            return None;
+        }
+        let slot = self.slots.pop_front()?;
+        if slot.held.is_some() {
+            self.cost -= slot.meta.cost();
+        }
+        self.drop_released_front();
+        Some(slot.meta)
+    }
+
     pub(crate) fn fragments(&self) -> Vec<StoredFragment> {
-        fragments_of(self.items_from(0).map(|item| (item.fragment, item.meta)))
+        fragments_of(
+            self.items_from(0)
+                .map(|item| (item.placement.fragment, item.meta)),
+        )
     }
 
     fn drop_released_front(&mut self) {
