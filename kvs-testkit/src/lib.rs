@@ -7,12 +7,15 @@
 //! - [`MockKvs`] is a server over it: HTTP/1.1, plain or TLS, on a loopback port, with verified signatures.
 //!   Any producer, consumer or SDK in any language can be pointed at it.
 //!
+//! Beside them, [`media`] has deterministic sources of real bitstreams to upload.
+//!
 //! # Features
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `mock` | yes | the server |
 
+pub mod media;
 #[cfg(feature = "mock")]
 mod mock;
 pub mod service;

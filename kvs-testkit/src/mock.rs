@@ -166,7 +166,7 @@ impl MockKvs {
 
     /// Sets the server's clock ahead of the machine's, or behind it with a negative number of seconds.
     pub fn shift_clock(&self, seconds: i64) {
-        self.host.clock().shift_to(seconds.saturating_mul(1_000_000_000));
+        self.host.shift_clock(seconds);
     }
 
     /// Compares a producer's account of a stream with what arrived ([`Delivery::check`]).

@@ -245,7 +245,7 @@ async fn a_slow_reader_takes_everything_in_its_time() {
 async fn an_idle_session_gets_idle_and_is_ended_with_its_half_fragment_discarded() {
     let builder = MockKvs::builder()
         .with_stream("cam", 1)
-        .idle(Duration::from_millis(100), Duration::from_millis(250));
+        .idle(Duration::from_millis(400), Duration::from_millis(1_000));
     let kvs = builder.start().await.unwrap();
     let mut client = upload(&kvs, 1);
     let acks = client.read_acks_to_end();

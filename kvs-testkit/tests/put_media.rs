@@ -219,7 +219,7 @@ async fn pipelined_calls_are_answered_in_order() {
 async fn a_second_connection_is_refused_until_the_first_ones_response_has_ended() {
     let kvs = MockKvs::builder()
         .with_stream("cam", 1)
-        .persist_delay(std::time::Duration::from_millis(300))
+        .persist_delay(std::time::Duration::from_secs(3_600))
         .start()
         .await
         .unwrap();
@@ -239,7 +239,10 @@ async fn a_second_connection_is_refused_until_the_first_ones_response_has_ended(
         Some("ConnectionLimitExceededException")
     );
 
+    // An hour later …
+    kvs.shift_clock(3_600);
     assert_eq!(first.read_acks_to_end(), [format!("PERSISTED {T}")]);
+    kvs.shift_clock(0);
     let mut third = RawClient::connect(&kvs);
     assert_eq!(third.put_media(&kvs, "cam").status, 200);
 }

@@ -83,7 +83,7 @@ impl AdminRequest {
             }
             "shift-clock" => {
                 let asked: ShiftClock = from_json(body)?;
-                host.clock().shift_to(asked.seconds.saturating_mul(1_000_000_000));
+                host.shift_clock(asked.seconds);
                 Ok(json!({}))
             }
             other => Err(ServiceError::with_status(

@@ -61,8 +61,12 @@ impl Host {
         self.now().to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+    /// Puts the clock ahead of the machine's by so many seconds, or behind it.
+    pub(super) fn shift_clock(&self, seconds: i64) {
+        self.clock
+            .shift
+            .store(seconds.saturating_mul(1_000_000_000), Ordering::Relaxed);
+        self.timer.notify_one();
     }
 
     /// Runs `work` on the service, then passes on what it caused.
@@ -196,10 +200,5 @@ impl Clock {
     fn now(&self) -> Timestamp {
         let shifted = self.epoch.saturating_shift(self.shift.load(Ordering::Relaxed));
         shifted.saturating_add(self.started.elapsed())
-    }
-
-    /// Puts the clock ahead of (or behind) the machine's by so many nanoseconds.
-    pub(super) fn shift_to(&self, nanos: i64) {
-        self.shift.store(nanos, Ordering::Relaxed);
     }
 }
