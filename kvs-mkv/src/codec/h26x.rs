@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::adapter::Adapted;
 use super::h264::{self, AvcConfig};
@@ -120,6 +120,8 @@ pub(crate) struct NalAdapter {
     form: Option<Form>,
     /// The units of the frame at hand; kept for its capacity.
     units: Vec<Range<usize>>,
+    /// Where copied frames are written; empty between frames.
+    arena: BytesMut,
 }
 
 impl NalAdapter {
@@ -142,6 +144,7 @@ impl NalAdapter {
             untold: None,
             form: None,
             units: Vec::new(),
+            arena: BytesMut::new(),
         }
     }
 
@@ -244,16 +247,33 @@ impl NalAdapter {
         self.config.format().map(Some)
     }
 
-    fn length_prefixed(&self, data: Bytes) -> Result<Bytes, MkvError> {
+    fn length_prefixed(&mut self, data: Bytes) -> Result<Bytes, MkvError> {
         let size = self.config.length_size();
-        if size != LengthSize::Four {
-            return nal::to_length_prefixed(&data, &self.units, size);
+        let data = match size {
+            LengthSize::Four => match nal::to_length_prefixed_in_place(data, &self.units) {
+                Ok(converted) => return Ok(converted),
+                Err(data) => data,
+            },
+            _ => data,
+        };
+        let len = nal::length_prefixed_len(&self.units, size);
+        if self.arena.capacity() < len {
+            self.arena.reserve(arena_for(len));
         }
-        match nal::to_length_prefixed_in_place(data, &self.units) {
-            Ok(converted) => Ok(converted),
-            Err(data) => nal::to_length_prefixed(&data, &self.units, size),
-        }
+        let written = nal::put_length_prefixed(&mut self.arena, &data, &self.units, size);
+        let frame = self.arena.split().freeze();
+        written.map(|()| frame)
     }
+}
+
+/// Frames are written one after the other into shared buffers: an allocation then serves several, and is
+/// used again once its frames are gone.
+const ARENA: usize = 64 << 10;
+
+/// The size of the buffer to allocate where a frame of `len` bytes has no room.
+fn arena_for(len: usize) -> usize {
+    // Two frames at least, and few sizes, so that a buffer whose frames are gone fits the next ones.
+    (2 * len).next_power_of_two().max(ARENA)
 }
 
 #[cfg(test)]

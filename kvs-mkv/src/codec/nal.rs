@@ -5,14 +5,18 @@
 //! latter.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem::Finder;
 
 use crate::error::{MkvError, MkvErrorKind};
 
 /// The start code proper; a four-byte start code is this one after a zero byte.
 const START_CODE: [u8; 3] = [0, 0, 1];
+
+/// Built once: setting a search up takes as long as searching a small frame.
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&START_CODE));
 
 /// How many bytes each NAL unit's length takes in the length-prefixed form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -48,22 +52,13 @@ impl LengthSize {
         }
     }
 
-    fn put(self, length: usize, out: &mut Vec<u8>) -> Result<(), MkvError> {
-        let too_long = || {
-            MkvError::new(MkvErrorKind::InvalidBitstream).with_detail(format!(
-                "nal unit of {length} bytes does not fit its length field"
-            ))
-        };
+    /// The longest unit whose length fits.
+    const fn longest(self) -> usize {
         match self {
-            LengthSize::One => out.push(u8::try_from(length).map_err(|_| too_long())?),
-            LengthSize::Two => {
-                out.extend_from_slice(&u16::try_from(length).map_err(|_| too_long())?.to_be_bytes());
-            }
-            LengthSize::Four => {
-                out.extend_from_slice(&u32::try_from(length).map_err(|_| too_long())?.to_be_bytes());
-            }
+            LengthSize::One => u8::MAX as usize,
+            LengthSize::Two => u16::MAX as usize,
+            LengthSize::Four => u32::MAX as usize,
         }
-        Ok(())
     }
 
     fn read(self, data: &[u8]) -> Option<usize> {
@@ -112,7 +107,7 @@ pub fn is_length_prefixed(data: &[u8], size: LengthSize) -> bool {
 /// assert_eq!(units, [&[0x67, 0x42][..], &[0x68, 0xce]]);
 /// ```
 pub fn annexb_units(data: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut codes = memmem::find_iter(data, &START_CODE);
+    let mut codes = FINDER.find_iter(data);
     let mut next = codes.next();
     std::iter::from_fn(move || {
         loop {
@@ -155,13 +150,34 @@ pub fn length_prefixed_units(
 /// # Errors
 /// [`MkvErrorKind::InvalidBitstream`] where a unit is too long for its length field.
 pub fn to_length_prefixed(data: &[u8], units: &[Range<usize>], size: LengthSize) -> Result<Bytes, MkvError> {
-    let total = units.iter().map(|unit| unit.len() + size.bytes()).sum();
-    let mut out = Vec::with_capacity(total);
+    let mut out = BytesMut::with_capacity(length_prefixed_len(units, size));
+    put_length_prefixed(&mut out, data, units, size)?;
+    Ok(out.freeze())
+}
+
+/// How many bytes these units take in length-prefixed form.
+pub(crate) fn length_prefixed_len(units: &[Range<usize>], size: LengthSize) -> usize {
+    units.iter().map(|unit| unit.len() + size.bytes()).sum()
+}
+
+/// Appends the units in length-prefixed form to `out`, which has room for them.
+pub(crate) fn put_length_prefixed(
+    out: &mut BytesMut,
+    data: &[u8],
+    units: &[Range<usize>],
+    size: LengthSize,
+) -> Result<(), MkvError> {
+    if let Some(unit) = units.iter().find(|unit| unit.len() > size.longest()) {
+        return Err(MkvError::new(MkvErrorKind::InvalidBitstream).with_detail(format!(
+            "nal unit of {} bytes does not fit its length field",
+            unit.len()
+        )));
+    }
     for unit in units {
-        size.put(unit.len(), &mut out)?;
+        out.put_uint(unit.len() as u64, size.bytes());
         out.extend_from_slice(&data[unit.clone()]);
     }
-    Ok(Bytes::from(out))
+    Ok(())
 }
 
 /// Turns Annex-B into length-prefixed form in place: no byte of a unit is moved.

@@ -29,7 +29,7 @@ pub use event::{Correction, CorrectionKind, FragmentStart, OrderDrop, OrderError
 use crate::frame::Frame;
 use crate::time::Timestamp;
 use crate::track::TrackKind;
-use crate::track_set::TrackSet;
+use crate::track_set::{MAX_TRACKS, TrackSet};
 use clock::ClockRules;
 use open::Open;
 use queue::{CutKind, Presence, Queued, TrackQueue, Units};
@@ -177,9 +177,9 @@ impl FrameOrderer {
         if self.open.take().is_some() {
             self.out.push_back(Ordered::FragmentEnd);
         }
-        let progress: Vec<_> = self.tracks.iter().map(|track| track.progress).collect();
+        let progress = self.progress();
         for track in &mut self.tracks {
-            track.heard[..progress.len()].copy_from_slice(&progress);
+            track.heard = progress;
             track.dropping = false;
             track.group_start = None;
         }
@@ -302,8 +302,7 @@ impl FrameOrderer {
                 ..raised
             });
         }
-        let progress: Vec<_> = self.tracks.iter().map(|track| track.progress).collect();
-        self.tracks[index].heard[..progress.len()].copy_from_slice(&progress);
+        self.tracks[index].heard = self.progress();
         Ok(correction)
     }
 
@@ -410,6 +409,15 @@ impl FrameOrderer {
                 .unwrap_or(0)
                 .saturating_mul(self.config.scale.as_nanos()),
         )
+    }
+
+    /// How far the time of each track went.
+    fn progress(&self) -> [i64; MAX_TRACKS] {
+        let mut progress = [0; MAX_TRACKS];
+        for (place, track) in progress.iter_mut().zip(&self.tracks) {
+            *place = track.progress;
+        }
+        progress
     }
 
     /// A track that was gone gives a frame again.
