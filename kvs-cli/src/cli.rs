@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Uploads an MP4 file (H.264, with or without AAC) and waits until it is stored
+    /// Uploads an MP4 file (H.264 or H.265, with or without AAC) and waits until it is stored
     #[command(after_long_help = EXIT_STATUS_HELP)]
     Put(PutArgs),
     /// Puts many streams of made-up video to an endpoint and tells what that costs

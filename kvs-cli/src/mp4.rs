@@ -47,7 +47,7 @@ impl Mp4 {
     /// Reads the index of the file at `path`.
     ///
     /// # Errors
-    /// When the file can't be read, isn't an MP4 file, is cut off, or holds no H.264 video.
+    /// When the file can't be read, isn't an MP4 file, is cut off, or holds neither H.264 nor H.265 video.
     pub(crate) fn open(path: &Path) -> Result<Mp4, Mp4Error> {
         let fail = |kind| Mp4Error::new(path, kind);
         let mut file = open_file(path).map_err(fail)?;

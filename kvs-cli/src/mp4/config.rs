@@ -17,7 +17,7 @@ const MAX_ESDS: usize = 4096;
 /// Object types that are AAC: MPEG-4 audio and the three MPEG-2 profiles (mp4ra.org, "object types").
 const AAC_OBJECT_TYPES: [u8; 4] = [0x40, 0x66, 0x67, 0x68];
 
-/// Picks the first H.264 and the first AAC track, by their places in the index.
+/// Picks the first H.264 or H.265 and the first AAC track, by their places in the index.
 pub(super) fn supported_tracks(index: &Index) -> Result<Vec<(usize, Track)>, Mp4ErrorKind> {
     let find = |track_of: fn(&Trak) -> Option<Track>| {
         index
@@ -35,11 +35,14 @@ pub(super) fn supported_tracks(index: &Index) -> Result<Vec<(usize, Track)>, Mp4
 }
 
 fn video(trak: &Trak) -> Option<Track> {
-    let entry = entry(trak).filter(|entry| matches!(&entry.kind, b"avc1" | b"avc3"))?;
-    let avcc = child(entry.body.get(VISUAL_ENTRY..)?, b"avcC")?;
-    Track::h264()
-        .with_codec_private(Bytes::copy_from_slice(avcc))
-        .ok()
+    let entry = entry(trak)?;
+    let (track, record) = match &entry.kind {
+        b"avc1" | b"avc3" => (Track::h264(), b"avcC"),
+        b"hvc1" | b"hev1" => (Track::h265(), b"hvcC"),
+        _ => return None,
+    };
+    let record = child(entry.body.get(VISUAL_ENTRY..)?, record)?;
+    track.with_codec_private(Bytes::copy_from_slice(record)).ok()
 }
 
 fn audio(trak: &Trak) -> Option<Track> {

@@ -18,7 +18,7 @@ pub(crate) enum Mp4ErrorKind {
     Unreadable(io::Error),
     /// It isn't an MP4 file, or a damaged one.
     NotMedia(&'static str),
-    /// It is an MP4 file without H.264 video; what it holds instead.
+    /// It is an MP4 file without H.264 or H.265 video; what it holds instead.
     NoSupportedTrack(Vec<String>),
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Mp4Error {
             Mp4ErrorKind::NoSupportedTrack(found) => {
                 write!(
                     f,
-                    "no supported track in {path}: needs h264 video, found {}",
+                    "no supported track in {path}: needs h264 or h265 video, found {}",
                     found.join(", ")
                 )
             }
