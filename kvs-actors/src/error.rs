@@ -23,6 +23,8 @@ pub enum StreamErrorKind {
     Store,
     /// Media could not be muxed.
     Mux,
+    /// A tag or an event is over the service's limits.
+    Metadata,
     /// The producer has no stream with this name, or already has one.
     StreamName,
     /// The stream or the producer has stopped.

@@ -51,6 +51,23 @@ pub enum StreamEvent {
         /// How long nothing was heard.
         silence: Duration,
     },
+    /// The service keeps media for another time than was set.
+    RetentionDiffers {
+        /// What was set, in hours.
+        expected: u32,
+        /// What the service says, in hours.
+        actual: u32,
+    },
+    /// More media time waits to be sent than the latency limit. Told once until it is less than half of that.
+    LatencyPressure {
+        /// How much waits.
+        behind: Duration,
+    },
+    /// Nearly as much media time is held as the buffer duration allows. Told once until it is less than 80 %.
+    BufferDurationPressure {
+        /// How much more can be held.
+        remaining: Duration,
+    },
     /// The format of a track changed; the next fragment opens a new session.
     FormatChanged {
         /// The first presentation time in the new format.
@@ -154,6 +171,21 @@ pub trait StreamEvents: Send + Sync + 'static {
         tracing::warn!(stream, ?silence, "connection stale");
     }
 
+    /// The service keeps media for another time than was set.
+    fn retention_differs(&self, stream: &str, expected: u32, actual: u32) {
+        tracing::warn!(stream, expected, actual, "retention differs, in hours");
+    }
+
+    /// More media time waits to be sent than the latency limit.
+    fn latency_pressure(&self, stream: &str, behind: Duration) {
+        tracing::warn!(stream, ?behind, "latency pressure");
+    }
+
+    /// Nearly as much media time is held as the buffer duration allows.
+    fn buffer_duration_pressure(&self, stream: &str, remaining: Duration) {
+        tracing::warn!(stream, ?remaining, "buffer duration pressure");
+    }
+
     /// The format of a track changed.
     fn format_changed(&self, stream: &str, timecode: Timestamp) {
         tracing::info!(stream, ?timecode, "format changed");
@@ -206,6 +238,13 @@ pub(crate) fn dispatch(events: &dyn StreamEvents, stream: &str, event: &StreamEv
             events.fragment_refused(stream, *timecode, reaction);
         }
         StreamEvent::ConnectionStale { silence } => events.connection_stale(stream, *silence),
+        StreamEvent::RetentionDiffers { expected, actual } => {
+            events.retention_differs(stream, *expected, *actual);
+        }
+        StreamEvent::LatencyPressure { behind } => events.latency_pressure(stream, *behind),
+        StreamEvent::BufferDurationPressure { remaining } => {
+            events.buffer_duration_pressure(stream, *remaining);
+        }
         StreamEvent::FormatChanged { timecode } => events.format_changed(stream, *timecode),
         StreamEvent::Corrected(correction) => events.corrected(stream, correction),
         StreamEvent::KeyFrameWanted { track, open_for } => events.key_frame_wanted(stream, *track, *open_for),

@@ -21,7 +21,7 @@ mod time_base;
 mod uploader;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{FragmentTimes, ProducerConfig, RollbackPolicy, StreamConfig};
+pub use config::{FragmentTimes, Handover, ProducerConfig, RollbackPolicy, StreamConfig};
 pub use error::{PutError, PutErrorKind, StreamError, StreamErrorKind};
 pub use events::{FragmentAck, LogEvents, ProducerEvents, StreamEvent, StreamEvents, StreamState};
 pub use producer::{Producer, ProducerActor, ProducerBuilder, ProducerHandle, ProducerSetup, ProducerState};

@@ -367,3 +367,36 @@ async fn streams_spread_over_several_threads() {
         assert_complete(report);
     }
 }
+
+#[tokio::test]
+async fn metadata_reaches_the_fragment_it_was_put_on_and_the_persistent_kind_all_that_follow() {
+    let kvs = MockKvs::start().await;
+    let producer = producer(&kvs);
+    let camera = producer.open_stream(video("cam")).await.unwrap();
+    put(&camera, 0..1).await;
+    camera.put_metadata("door", "open").unwrap();
+    camera.put_persistent_metadata("site", "north").unwrap();
+    let refused = camera.put_metadata("AWS_SECRET", "x").unwrap_err();
+    assert_eq!(refused.kind(), StreamErrorKind::Metadata, "{refused}");
+    put(&camera, 1..3).await;
+    assert_complete(&camera.stop(PATIENCE).await.unwrap());
+    let ledger = kvs.stream("cam").ledger();
+    let tags: Vec<Vec<String>> = ledger
+        .fragments()
+        .map(|fragment| {
+            fragment
+                .tags
+                .iter()
+                .map(|tag| format!("{}={}", tag.name, tag.value))
+                .collect()
+        })
+        .collect();
+    assert_eq!(tags.len(), 3);
+    assert!(tags[0].contains(&"door=open".to_owned()), "{tags:?}");
+    assert!(!tags[1].contains(&"door=open".to_owned()), "{tags:?}");
+    assert!(
+        tags.iter().all(|tags| tags.contains(&"site=north".to_owned())),
+        "{tags:?}"
+    );
+    producer.stop(PATIENCE).await.unwrap();
+}

@@ -4,4 +4,4 @@ mod producer;
 mod stream;
 
 pub use producer::ProducerConfig;
-pub use stream::{FragmentTimes, RollbackPolicy, StreamConfig};
+pub use stream::{FragmentTimes, Handover, RollbackPolicy, StreamConfig};

@@ -22,6 +22,18 @@ pub enum FragmentTimes {
     Relative,
 }
 
+/// How one session follows another when it is replaced in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Handover {
+    /// The next one opens when the last acknowledgement of the one before has come: the service allows one connection for
+    /// each stream.
+    #[default]
+    AwaitLastAck,
+    /// The next one opens at once, and the one before is kept for its acknowledgements.
+    Overlap,
+}
+
 /// What is sent again after a session was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -87,6 +99,14 @@ pub struct StreamConfig {
     pub session_duration: Duration,
     /// How long the end of a session waits for its last acknowledgement before the next one opens. Default 5 s.
     pub last_ack_timeout: Duration,
+    /// How one session follows another. Default: [`Handover::AwaitLastAck`].
+    pub handover: Handover,
+    /// A fragment that was received and not persisted within this, on a stream that retains media, is let go as
+    /// unconfirmed. Default 60 s; `None` keeps it.
+    pub received_limit: Option<Duration>,
+    /// When more media time than this waits to be sent, the application is told. Default 60 s for realtime streams, never
+    /// for recordings.
+    pub max_latency: Option<Duration>,
     /// After so long without a frame the open fragment is closed and the session ended. Default 20 s; `None` never.
     pub idle_timeout: Option<Duration>,
     /// A session on which media was sent and nothing heard for so long is given up. Default 30 s; `None` never.
@@ -123,6 +143,9 @@ impl StreamConfig {
             rate: RateLimits::default(),
             session_duration: Duration::from_secs(40 * 60),
             last_ack_timeout: Duration::from_secs(5),
+            handover: Handover::default(),
+            received_limit: Some(Duration::from_secs(60)),
+            max_latency: Some(Duration::from_secs(60)),
             idle_timeout: Some(Duration::from_secs(20)),
             staleness: Some(Duration::from_secs(30)),
             silence_limit: Some(Duration::from_secs(5)),
@@ -136,6 +159,7 @@ impl StreamConfig {
             put_timeout: Duration::from_secs(15),
             overflow: OverflowPolicy::Refuse,
             buffer_duration: None,
+            max_latency: None,
             ..StreamConfig::realtime(name)
         }
     }
@@ -279,6 +303,8 @@ impl StreamConfig {
             ("idle_timeout", self.idle_timeout),
             ("staleness", self.staleness),
             ("silence_limit", self.silence_limit),
+            ("received_limit", self.received_limit),
+            ("max_latency", self.max_latency),
             ("buffer_duration", self.buffer_duration),
         ] {
             if value.is_some_and(|value| value.is_zero()) {

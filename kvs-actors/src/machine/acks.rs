@@ -14,6 +14,7 @@ use super::output::Output;
 use super::reaction::{FragmentFate, NextStep, Reaction, reaction_to};
 use super::retry::Urgency;
 use super::session::SessionId;
+use super::timer::Timer;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::events::{FragmentAck, StreamEvent};
 
@@ -51,7 +52,7 @@ impl StreamMachine {
                     .get(first_seq)
                     .and_then(|fragment| fragment.written_at)
                     .map(|written| now.saturating_duration_since(written));
-                self.note(id, first_seq, &ack.event, ack.timecode);
+                self.note(id, first_seq, &ack.event, ack.timecode, now);
             }
             _ => self.sessions_counters.unknown_acks += 1,
         }
@@ -69,7 +70,7 @@ impl StreamMachine {
         self.fragments.get(first_seq).map(|fragment| fragment.timecode)
     }
 
-    fn note(&mut self, id: SessionId, first_seq: u64, event: &AckEvent, timecode: Option<i64>) {
+    fn note(&mut self, id: SessionId, first_seq: u64, event: &AckEvent, timecode: Option<i64>, now: Instant) {
         let (state, is_last) = match event {
             AckEvent::Received => {
                 self.sessions_counters.received_acks += 1;
@@ -99,16 +100,50 @@ impl StreamMachine {
         wire.settled |= is_last;
         if state >= AckState::Received
             && let Some(fragment) = self.fragments.get_mut(first_seq)
-            && !fragment.received
+            && fragment.received_at.is_none()
         {
-            fragment.received = true;
+            fragment.received_at = Some(now);
             self.sessions_counters.fragments_received += 1;
+            if let Some(limit) = self.config.received_limit
+                && !is_last
+                && !self.timers.is_armed(Timer::Received)
+            {
+                self.timers.arm(Timer::Received, now + limit);
+            }
         }
         if is_last {
             if state == AckState::Persisted {
                 self.note_persisted(first_seq);
             }
             self.deliver(first_seq);
+        }
+    }
+
+    /// Fragments whose PERSISTED never came are let go, so that they hold up nothing; a late one still counts.
+    pub(super) fn let_go_of_received(&mut self, now: Instant) {
+        let Some(limit) = self.config.received_limit else {
+            return;
+        };
+        let is_due = |at: &Instant| now >= *at + limit;
+        let due: Vec<u64> = self
+            .fragments
+            .iter()
+            .filter(|(_, fragment)| {
+                fragment.tally.frames > 0 && fragment.received_at.as_ref().is_some_and(is_due)
+            })
+            .map(|(first_seq, _)| first_seq)
+            .collect();
+        for first_seq in due {
+            self.evict(first_seq, DropReason::FragmentDropped);
+        }
+        let next = self
+            .fragments
+            .iter()
+            .filter_map(|(_, fragment)| fragment.received_at)
+            .filter(|at| !is_due(at))
+            .min();
+        if let Some(at) = next {
+            self.timers.arm(Timer::Received, at + limit);
         }
     }
 

@@ -23,6 +23,8 @@ pub enum DropReason {
     BufferDuration,
     /// An earlier frame of its fragment was dropped, so that it can't be decoded.
     FragmentDropped,
+    /// The stream was reset.
+    StreamReset,
     /// The content store failed to keep it.
     StoreFailure,
     /// Its track fell silent or never started, so that its fragment could not be completed.
@@ -168,6 +170,10 @@ pub struct SessionCounters {
     pub idle_acks: u64,
     /// Acknowledgements that name no fragment of any session we know, or are of an unknown type.
     pub unknown_acks: u64,
+    /// Times more media waited to be sent than the latency limit.
+    pub latency_pressures: u64,
+    /// Times nearly as much media was held as the buffer duration allows.
+    pub buffer_pressures: u64,
     /// Times a session was given up because no acknowledgement came.
     pub stale_connections: u64,
     /// Times the service refused the credentials; fresh ones are fetched before the next call.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kvs_mkv::{Timestamp, TrackSet};
+use kvs_mkv::{Tag, Timestamp, TrackSet};
 use kvs_storage::ViewLimits;
 
 use super::MachineConfig;
@@ -26,10 +26,12 @@ pub(super) struct Fragment {
     pub(super) refusals: u32,
     /// Whether it was sent to its end on some session.
     pub(super) sent: bool,
-    /// Whether a RECEIVED came for it.
-    pub(super) received: bool,
+    /// When the first RECEIVED came for it.
+    pub(super) received_at: Option<Instant>,
     /// When its last item was written, the last time.
     pub(super) written_at: Option<Instant>,
+    /// Its metadata, written after its last block each time it is sent.
+    pub(super) tags: Vec<Tag>,
 }
 
 /// A fragment that left the window after it was sent and before it was acknowledged.
@@ -71,8 +73,9 @@ impl Fragments {
                 tally: Tally::default(),
                 refusals: 0,
                 sent: false,
-                received: false,
+                received_at: None,
                 written_at: None,
+                tags: Vec::new(),
             };
             self.held.insert(first_seq, fragment);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kvs_client::{Ack, ClientError, StreamInfo, Url};
-use kvs_mkv::{Timestamp, TrackSet};
+use kvs_mkv::{Tag, Timestamp, TrackSet};
 use kvs_storage::ItemMeta;
 
 use super::counters::{DropReason, Tally};
@@ -29,7 +29,10 @@ pub enum Input {
     /// [`StreamMachine::next_seq`]: super::StreamMachine::next_seq
     Item(ItemMeta),
     /// The open fragment has its last item.
-    FragmentEnd,
+    FragmentEnd {
+        /// Its metadata, written after its last block.
+        tags: Vec<Tag>,
+    },
     /// The open fragment was closed as [`Output::CloseFragment`](super::Output::CloseFragment) asked; its end came before
     /// this.
     FragmentClosed,
@@ -91,6 +94,8 @@ pub enum Input {
     },
     /// End the session in hand and open another, keeping all media.
     ResetConnection,
+    /// Drop all media, end the session in hand and begin anew with asking for the stream.
+    ResetStream,
     /// Deliver what is buffered and stop. Frames no longer come.
     Stop {
         /// Stop at this moment even if something is not delivered.

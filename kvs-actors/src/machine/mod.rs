@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use kvs_client::{AckMode, CreateStream, Url};
 use kvs_mkv::{TimecodeScale, Timestamp};
-use kvs_storage::{ContentView, OverflowPolicy};
+use kvs_storage::{ContentView, OverflowPolicy, Pressure};
 
 pub use counters::{DropReason, FrameCounters, SessionCounters, Tally};
 pub use input::Input;
@@ -44,7 +44,7 @@ pub use session::{SendWindow, SessionId};
 pub use stopping::UnackedFragment;
 pub use timer::Timer;
 
-use crate::config::{FragmentTimes, RollbackPolicy};
+use crate::config::{FragmentTimes, Handover, RollbackPolicy};
 use crate::error::StreamError;
 use crate::events::{StreamEvent, StreamState};
 use fragment::Fragments;
@@ -99,6 +99,12 @@ pub struct MachineConfig {
     pub session_duration: Duration,
     /// How long the end of a session waits for its last acknowledgement.
     pub last_ack_timeout: Duration,
+    /// How one session follows another.
+    pub handover: Handover,
+    /// After so long a fragment that was received and not persisted is let go.
+    pub received_limit: Option<Duration>,
+    /// More media time waiting to be sent than this is told.
+    pub max_latency: Option<Duration>,
     /// After so long without a frame the session is ended.
     pub idle_timeout: Option<Duration>,
     /// After so long without a word from the service the session is given up.
@@ -127,6 +133,9 @@ impl MachineConfig {
             buffer_duration: None,
             session_duration: Duration::from_secs(40 * 60),
             last_ack_timeout: Duration::from_secs(5),
+            handover: Handover::default(),
+            received_limit: Some(Duration::from_secs(60)),
+            max_latency: None,
             idle_timeout: Some(Duration::from_secs(20)),
             staleness: Some(Duration::from_secs(30)),
             seed: 0,
@@ -172,6 +181,8 @@ pub struct StreamMachine {
     counters: FrameCounters,
     sessions_counters: SessionCounters,
     last_persisted: Option<Timestamp>,
+    latency_pressure: Pressure,
+    buffer_pressure: Pressure,
 }
 
 impl StreamMachine {
@@ -204,6 +215,8 @@ impl StreamMachine {
             counters: FrameCounters::default(),
             sessions_counters: SessionCounters::default(),
             last_persisted: None,
+            latency_pressure: Pressure::Normal,
+            buffer_pressure: Pressure::Normal,
             config,
         }
     }
@@ -214,7 +227,7 @@ impl StreamMachine {
             Input::Start => self.started = true,
             Input::FragmentStart { timecode, tracks } => self.fragment_starts(timecode, tracks),
             Input::Item(meta) => self.item_arrived(meta, now),
-            Input::FragmentEnd => self.fragment_ends(),
+            Input::FragmentEnd { tags } => self.fragment_ends(tags),
             Input::FragmentClosed => self.is_idle = true,
             Input::Dropped { pts, tally, reason } => self.never_an_item(pts, tally, reason),
             Input::MakeRoom { bytes } => self.make_room(bytes),
@@ -228,6 +241,7 @@ impl StreamMachine {
             Input::Acked { session, ack } => self.acked(session, ack, now),
             Input::SessionEnded { session, result } => self.session_ended(session, result, now),
             Input::ResetConnection => self.reset_connection(now),
+            Input::ResetStream => self.reset_stream(now),
             Input::Stop { deadline } => self.stop(deadline),
         }
         self.advance(now);
@@ -244,6 +258,7 @@ impl StreamMachine {
                 Timer::Rollover => self.roll_over(now),
                 Timer::LastAck => self.last_ack_is_late(now),
                 Timer::Stale => self.check_staleness(now),
+                Timer::Received => self.let_go_of_received(now),
                 Timer::Stop => self.stop_deadline_passed(),
             }
         }
@@ -316,6 +331,7 @@ impl StreamMachine {
         self.take_step();
         self.pump(now);
         self.finish_stopping(now);
+        self.watch_pressure();
         self.debug_check();
     }
 

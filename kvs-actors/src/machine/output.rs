@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kvs_client::{AckMode, CreateStream, Url};
-use kvs_mkv::{FragmentTimecodes, Timestamp, TrackSet};
+use kvs_mkv::{FragmentTimecodes, Tag, Timestamp, TrackSet};
 
 use super::session::SessionId;
 use crate::events::StreamEvent;
@@ -61,6 +61,8 @@ pub enum SendOp {
         /// Its number in the store and the view.
         meta: kvs_storage::ItemMeta,
     },
+    /// Send the metadata of the fragment whose last block was sent.
+    Tags(Vec<Tag>),
     /// Tell the service that the fragment is complete.
     EndOfFragment,
 }

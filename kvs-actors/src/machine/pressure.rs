@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kvs_mkv::{Timestamp, TrackSet};
-use kvs_storage::{Appended, FragmentInfo, ItemFlags, ItemMeta, OverflowPolicy, StoreErrorKind};
+use kvs_mkv::{Tag, Timestamp, TrackSet};
+use kvs_storage::{Appended, FragmentInfo, ItemFlags, ItemMeta, OverflowPolicy, Pressure, StoreErrorKind};
 
 use super::StreamMachine;
 use super::counters::{DropReason, Tally};
@@ -25,7 +25,15 @@ impl StreamMachine {
     }
 
     /// The open fragment has its last item.
-    pub(super) fn fragment_ends(&mut self) {
+    pub(super) fn fragment_ends(&mut self, tags: Vec<Tag>) {
+        let open = self
+            .view
+            .head()
+            .filter(|info| !info.closed)
+            .map(|info| info.stored.first_seq);
+        if let Some(fragment) = open.and_then(|first_seq| self.fragments.get_mut(first_seq)) {
+            fragment.tags = tags;
+        }
         self.view.close_fragment();
         self.release_delivered();
     }
@@ -153,5 +161,30 @@ impl StreamMachine {
                 .sessions
                 .iter()
                 .any(|session: &Session| session.is_writing_any(first, end))
+    }
+
+    /// Tells when media piles up, once until it is clearly better.
+    pub(super) fn watch_pressure(&mut self) {
+        if let Some(limit) = self.config.max_latency {
+            let behind = self.view.unsent().duration;
+            if self.latency_pressure == Pressure::Normal && behind > limit {
+                self.latency_pressure = Pressure::High;
+                self.sessions_counters.latency_pressures += 1;
+                self.push(Output::Event(StreamEvent::LatencyPressure { behind }));
+            } else if behind < limit / 2 {
+                self.latency_pressure = Pressure::Normal;
+            }
+        }
+        if let Some(limit) = self.config.buffer_duration {
+            let held = self.view.totals().duration;
+            if self.buffer_pressure == Pressure::Normal && held > limit * 95 / 100 {
+                self.buffer_pressure = Pressure::High;
+                self.sessions_counters.buffer_pressures += 1;
+                let remaining = limit.saturating_sub(held);
+                self.push(Output::Event(StreamEvent::BufferDurationPressure { remaining }));
+            } else if held < limit * 80 / 100 {
+                self.buffer_pressure = Pressure::Normal;
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::retry::Urgency;
 use super::session::{Phase, Session, SessionId};
 use super::stopping::Stopping;
 use super::timer::Timer;
-use crate::config::{FragmentTimes, RollbackPolicy};
+use crate::config::{FragmentTimes, Handover, RollbackPolicy};
 use crate::error::StreamError;
 use crate::events::StreamEvent;
 
@@ -78,11 +78,11 @@ impl StreamMachine {
             return;
         }
         // A connection counts against the stream until its response has ended, so the one before is awaited.
-        if self
+        let awaits_last_ack = self
             .sessions
             .iter()
-            .any(|session| session.phase == Phase::Finishing)
-        {
+            .any(|session| session.phase == Phase::Finishing);
+        if awaits_last_ack && self.config.handover == Handover::AwaitLastAck {
             return;
         }
         let Next::Item(item) = self.view.next() else {
@@ -228,17 +228,25 @@ impl StreamMachine {
     /// Notes that the fragment under way has been handed over to its end.
     fn complete_fragment(&mut self, now: Instant) {
         let Some(session) = self.sending_mut() else { return };
-        let Some(first_seq) = session.open_fragment else {
+        let (id, Some(first_seq)) = (session.id, session.open_fragment) else {
             return;
         };
         session.complete_fragment(now);
         let written_at = session.wire.back().and_then(|wire| wire.written_at);
-        if let Some(fragment) = self.fragments.get_mut(first_seq) {
-            fragment.written_at = written_at;
-            if !fragment.sent {
-                fragment.sent = true;
-                self.sessions_counters.fragments_sent += 1;
-            }
+        let Some(fragment) = self.fragments.get_mut(first_seq) else {
+            return;
+        };
+        fragment.written_at = written_at;
+        let tags = fragment.tags.clone();
+        if !fragment.sent {
+            fragment.sent = true;
+            self.sessions_counters.fragments_sent += 1;
+        }
+        if !tags.is_empty() {
+            self.push(Output::Send {
+                session: id,
+                op: SendOp::Tags(tags),
+            });
         }
     }
 
@@ -417,7 +425,7 @@ impl StreamMachine {
             if fragment.sent {
                 last_sent = Some(fragment.timecode);
             }
-            if fragment.received {
+            if fragment.received_at.is_some() {
                 last_received = Some(first_seq);
             }
         }
@@ -476,6 +484,18 @@ impl StreamMachine {
         for id in ids {
             self.abandon(id);
         }
+    }
+
+    /// Drops all media and begins anew.
+    pub(super) fn reset_stream(&mut self, now: Instant) {
+        self.reset_connection(now);
+        let held: Vec<u64> = self.fragments.iter().map(|(first_seq, _)| first_seq).collect();
+        for first_seq in held {
+            self.evict(first_seq, super::DropReason::StreamReset);
+        }
+        self.endpoint = None;
+        self.push(Output::ForgetEndpoint);
+        self.proceed(Step::Describe);
     }
 
     /// An item handed over can't be sent: its bytes are lost, or it can't be muxed.

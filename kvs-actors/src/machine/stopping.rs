@@ -86,7 +86,7 @@ impl StreamMachine {
                 frames: fragment.tally.frames,
                 bytes: fragment.tally.bytes,
                 sent: fragment.sent,
-                received: fragment.received,
+                received: fragment.received_at.is_some(),
             })
             .collect()
     }
@@ -142,6 +142,13 @@ impl StreamMachine {
 
     /// Takes the retention that the service told.
     pub(super) fn adopt_retention(&mut self, hours: u32) {
-        self.retention_hours = hours;
+        if hours != self.retention_hours {
+            let expected = self.retention_hours;
+            self.retention_hours = hours;
+            self.push(Output::Event(StreamEvent::RetentionDiffers {
+                expected,
+                actual: hours,
+            }));
+        }
     }
 }

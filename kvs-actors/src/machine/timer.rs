@@ -18,19 +18,22 @@ pub enum Timer {
     LastAck,
     /// No acknowledgement came although media was sent.
     Stale,
+    /// A fragment was received and not persisted for too long.
+    Received,
     /// The deadline of a stop.
     Stop,
 }
 
 impl Timer {
     /// All timers, in the order in which they fire when due at the same moment.
-    pub const ALL: [Timer; 7] = [
+    pub const ALL: [Timer; 8] = [
         Timer::Retry,
         Timer::Pace,
         Timer::Idle,
         Timer::Rollover,
         Timer::LastAck,
         Timer::Stale,
+        Timer::Received,
         Timer::Stop,
     ];
 

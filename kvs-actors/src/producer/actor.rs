@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::join_all;
-use kvs_storage::{ByteBudget, Share};
+use kvs_storage::{ByteBudget, Pressure, Share};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -60,6 +60,20 @@ impl ProducerActor {
             streams: HashMap::new(),
             _ended: None,
         })
+    }
+
+    /// Tells the application whenever little of the byte budget is left.
+    fn watch_pressure(&self, ctx: &mut Context<Self>) {
+        let (budget, events) = (self.budget.clone(), Arc::clone(&self.setup.events));
+        let mut pressure = budget.watch_pressure();
+        let watching = async move {
+            while pressure.changed().await.is_ok() {
+                if *pressure.borrow_and_update() == Pressure::High {
+                    events.storage_overflow_pressure(budget.available(), budget.limit());
+                }
+            }
+        };
+        ctx.spawn(watching.into_actor(self));
     }
 
     /// Tells `ended`, by dropping it, when the actor is gone.
@@ -137,6 +151,9 @@ fn machine_config(config: &StreamConfig) -> MachineConfig {
     machine.buffer_duration = config.buffer_duration;
     machine.session_duration = config.session_duration;
     machine.last_ack_timeout = config.last_ack_timeout;
+    machine.handover = config.handover;
+    machine.received_limit = config.received_limit;
+    machine.max_latency = config.max_latency;
     machine.idle_timeout = config.idle_timeout;
     machine.staleness = config.staleness;
     machine.seed = fastrand::u64(..);
@@ -146,12 +163,13 @@ fn machine_config(config: &StreamConfig) -> MachineConfig {
 impl Actor for ProducerActor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Self::Context) {
         self.shards.push(Shard::here(Arc::clone(&self.setup.services)));
         for _ in 1..self.setup.config.arbiters {
             self.shards.push(Shard::start(Arc::clone(&self.setup.services)));
         }
         self.setup.events.client_ready();
+        self.watch_pressure(ctx);
     }
 }
 

@@ -11,7 +11,7 @@ use kvs_mkv::SegmentInfo;
 use tokio::sync::oneshot;
 
 use super::appending::Appending;
-use super::messages::{Flush, FlushUntil, Observe, ResetConnection, Stop};
+use super::messages::{Flush, FlushUntil, Observe, ResetConnection, ResetStream, Stop};
 use super::slot::{StreamExit, StreamSlot};
 use crate::error::{StreamError, StreamErrorKind};
 use crate::events::{StreamEvent, StreamState};
@@ -349,6 +349,16 @@ impl Handler<ResetConnection> for StreamActor {
 
     fn handle(&mut self, ResetConnection: ResetConnection, ctx: &mut Self::Context) {
         self.input(Input::ResetConnection, ctx);
+    }
+}
+
+impl Handler<ResetStream> for StreamActor {
+    type Result = ();
+
+    fn handle(&mut self, ResetStream: ResetStream, ctx: &mut Self::Context) {
+        self.slot.shared.intake().close_fragment();
+        self.take_over(ctx);
+        self.input(Input::ResetStream, ctx);
     }
 }
 

@@ -114,7 +114,7 @@ impl StreamActor {
                     self.appending.starts_fragment = true;
                     self.handle_input(Input::FragmentStart { timecode, tracks });
                 }
-                Some(Ready::FragmentEnd) => self.handle_input(Input::FragmentEnd),
+                Some(Ready::FragmentEnd { tags }) => self.handle_input(Input::FragmentEnd { tags }),
                 Some(Ready::Closed) => self.handle_input(Input::FragmentClosed),
                 Some(Ready::Dropped { pts, tally, reason }) => {
                     self.handle_input(Input::Dropped { pts, tally, reason });

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kvs_mkv::Frame;
+use kvs_mkv::{FragmentEvent, Frame, MkvError, Tag};
 use kvs_storage::{ITEM_OVERHEAD, Reservation};
 use tokio::sync::{broadcast, watch};
 
 use super::intake::Accepted;
-use super::messages::{Flush, FlushUntil, Observe, ResetConnection, Stop};
+use super::messages::{Flush, FlushUntil, Observe, ResetConnection, ResetStream, Stop};
 use super::shared::StreamShared;
 use crate::error::{PutError, PutErrorKind, StreamError, StreamErrorKind};
 use crate::events::StreamEvent;
@@ -99,6 +99,56 @@ impl StreamHandle {
         }
     }
 
+    /// Puts a tag on the fragment that is open: at most 10 for each fragment, names of up to 128 bytes and values of up to
+    /// 256.
+    ///
+    /// # Errors
+    /// [`StreamErrorKind::Metadata`] for a tag over these limits or with a name that begins with `AWS`.
+    pub fn put_metadata(&self, name: impl Into<String>, value: impl Into<String>) -> Result<(), StreamError> {
+        let tag = Tag::new(name, value).map_err(|error| self.refused_metadata(error))?;
+        self.shared
+            .intake()
+            .metadata
+            .put(tag)
+            .map_err(|error| self.refused_metadata(error))
+    }
+
+    /// Puts a tag on the fragment that is open and on all that follow, until it is replaced by one of the same name, or
+    /// taken away by an empty value.
+    ///
+    /// # Errors
+    /// As [`put_metadata`](Self::put_metadata).
+    pub fn put_persistent_metadata(
+        &self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), StreamError> {
+        let tag = Tag::new(name, value).map_err(|error| self.refused_metadata(error))?;
+        self.shared
+            .intake()
+            .metadata
+            .put_persistent(tag)
+            .map_err(|error| self.refused_metadata(error))
+    }
+
+    /// Asks the service to do something when it has the fragment that is open.
+    ///
+    /// # Errors
+    /// [`StreamErrorKind::Metadata`] for an event the fragment has already, or tags over the limits.
+    pub fn put_event(&self, event: FragmentEvent) -> Result<(), StreamError> {
+        self.shared
+            .intake()
+            .metadata
+            .put_event(event)
+            .map_err(|error| self.refused_metadata(error))
+    }
+
+    fn refused_metadata(&self, error: MkvError) -> StreamError {
+        StreamError::new(StreamErrorKind::Metadata, error.to_string())
+            .with_source(error)
+            .on_stream(self.name())
+    }
+
     /// Waits until what was accepted is durable in the content store or, asked so, delivered.
     ///
     /// # Errors
@@ -123,6 +173,14 @@ impl StreamHandle {
     /// [`StreamErrorKind::Stopped`] where the stream has stopped.
     pub async fn reset_connection(&self) -> Result<(), StreamError> {
         self.ask(GRACE, || ResetConnection).await
+    }
+
+    /// Drops all media that is held, and begins anew with asking the service for the stream.
+    ///
+    /// # Errors
+    /// [`StreamErrorKind::Stopped`] where the stream has stopped.
+    pub async fn reset_stream(&self) -> Result<(), StreamError> {
+        self.ask(GRACE, || ResetStream).await
     }
 
     /// The status as it is at this moment, asked of the stream's actor.

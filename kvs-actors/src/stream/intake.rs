@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use kvs_mkv::Correction;
 use kvs_mkv::{
-    Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop, OrderErrorKind, Ordered,
-    Timestamp, TrackAdapter, TrackFormat, TrackSet,
+    FragmentMetadata, Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop, OrderErrorKind,
+    Ordered, Tag, Timestamp, TrackAdapter, TrackFormat, TrackSet,
 };
 use kvs_storage::{ITEM_OVERHEAD, Reservation};
 
@@ -40,7 +40,9 @@ pub(crate) enum Ready {
         frame: Frame,
         charge: Option<Reservation>,
     },
-    FragmentEnd,
+    FragmentEnd {
+        tags: Vec<Tag>,
+    },
     /// The open fragment was closed because nothing came; its end stands before this.
     Closed,
     Dropped {
@@ -89,6 +91,8 @@ pub(crate) struct Intake {
     /// A fragment whose formats aren't all seen yet.
     opening: Option<(Timestamp, Vec<u8>)>,
     held_back: VecDeque<Ready>,
+    /// Tags of the open fragment and of those that follow.
+    pub(crate) metadata: FragmentMetadata,
     ready: VecDeque<Ready>,
     /// The charges of the frames in the orderer, in one sum.
     charge: Option<Reservation>,
@@ -118,6 +122,7 @@ impl Intake {
             coming: VecDeque::new(),
             opening: None,
             held_back: VecDeque::new(),
+            metadata: FragmentMetadata::default(),
             ready: VecDeque::new(),
             charge: None,
             queued: Tally::default(),
@@ -265,7 +270,8 @@ impl Intake {
                 }
                 Ordered::FragmentEnd => {
                     self.release_opening();
-                    self.ready.push_back(Ready::FragmentEnd);
+                    let tags = self.metadata.end_fragment();
+                    self.ready.push_back(Ready::FragmentEnd { tags });
                 }
                 Ordered::Dropped { frame, reason } => {
                     drop(self.charge_of(&frame));

@@ -36,6 +36,11 @@ pub(crate) struct Flush {
 #[rtype(result = "()")]
 pub(crate) struct ResetConnection;
 
+/// Drop all media and begin anew.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ResetStream;
+
 /// Tell the state.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "StreamStatus")]

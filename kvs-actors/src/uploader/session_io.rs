@@ -155,6 +155,9 @@ impl Writing {
                             .start_fragment(timecode, &mut chunks)
                             .map_err(mux_failure)?;
                     }
+                    Job::Send(SendOp::Tags(tags)) => {
+                        self.muxer.tags(&tags, &mut chunks).map_err(mux_failure)?;
+                    }
                     Job::Send(SendOp::EndOfFragment) => self.muxer.end_of_fragment(&mut chunks),
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kvs_client::{Ack, AckErrorCode, AckEvent, AckMode, ClientError, ClientErrorKind, CreateStream};
 
 use super::rig::{Rig, config, lost};
-use crate::config::FragmentTimes;
+use crate::config::{FragmentTimes, Handover, RollbackPolicy};
 use crate::events::{StreamEvent, StreamState};
 use crate::machine::{CreatePolicy, DropReason, Input, MachineConfig, SendOp, ServiceCall};
 
@@ -265,7 +265,7 @@ fn an_old_session_is_replaced_at_a_boundary_after_its_last_ack() {
     rig.open_fragment(1_000);
     rig.opened();
     rig.pass(41 * 60 * SECOND);
-    rig.input(Input::FragmentEnd);
+    rig.input(Input::FragmentEnd { tags: Vec::new() });
     rig.fragment(2_000);
     let first = rig.session();
     assert_eq!(rig.finished, [first]);
@@ -284,7 +284,7 @@ fn after_long_silence_the_session_ends_and_reopens_with_the_next_fragment() {
     rig.ack(AckEvent::Buffering, 1_000);
     rig.pass(21 * SECOND);
     assert_eq!(rig.closes, 1);
-    rig.input(Input::FragmentEnd);
+    rig.input(Input::FragmentEnd { tags: Vec::new() });
     rig.input(Input::FragmentClosed);
     assert_eq!(rig.finished, [rig.session()]);
     rig.ack(AckEvent::Persisted, 1_000);
@@ -398,4 +398,138 @@ fn tags_are_put_once() {
     rig.input(Input::Tagged(Ok(())));
     rig.locate();
     assert_eq!(rig.machine.state(), StreamState::Ready);
+}
+
+#[test]
+fn metadata_follows_its_fragments_last_block_and_goes_again_with_it() {
+    let tag = kvs_mkv::Tag::new("door", "open").unwrap();
+    let mut rig = Rig::ready(config());
+    rig.open_fragment(1_000);
+    rig.input(Input::FragmentEnd {
+        tags: vec![tag.clone()],
+    });
+    let ops = |rig: &Rig| rig.sent.iter().map(|(_, op)| op.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        ops(&rig)[4..],
+        [SendOp::Tags(vec![tag.clone()]), SendOp::EndOfFragment]
+    );
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(ops(&rig)[10..], [SendOp::Tags(vec![tag]), SendOp::EndOfFragment]);
+}
+
+#[test]
+fn a_fragment_received_and_never_persisted_is_let_go_and_counted() {
+    let mut rig = Rig::ready(MachineConfig {
+        staleness: None,
+        idle_timeout: None,
+        ..config()
+    });
+    rig.fragment(1_000);
+    rig.written();
+    rig.ack(AckEvent::Received, 1_000);
+    rig.pass(59 * SECOND);
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 0);
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 3);
+    rig.ack(AckEvent::Persisted, 1_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+}
+
+#[test]
+fn with_overlap_the_next_session_opens_before_the_last_ack_of_the_one_before() {
+    let mut rig = Rig::ready(MachineConfig {
+        handover: Handover::Overlap,
+        ..config()
+    });
+    rig.fragment(1_000);
+    rig.pass(2 * SECOND);
+    rig.tracks = super::rig::tracks();
+    rig.fragment(2_000);
+    assert_eq!(rig.plans.len(), 2);
+    let first = rig.plans[0].session;
+    rig.input(Input::Acked {
+        session: first,
+        ack: Ack::new(AckEvent::Persisted).timecode(1_000),
+    });
+    rig.ack(AckEvent::Persisted, 2_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 6);
+}
+
+#[test]
+fn piled_up_media_is_told_once_until_it_is_clearly_less() {
+    let told = |rig: &Rig| {
+        rig.events
+            .iter()
+            .filter(|event| matches!(event, StreamEvent::LatencyPressure { .. }))
+            .count()
+    };
+    let mut rig = Rig::new(MachineConfig {
+        max_latency: Some(5 * SECOND),
+        ..config()
+    });
+    for start in 0..20 {
+        rig.fragment(1_000 * start);
+    }
+    assert_eq!(told(&rig), 1);
+    rig.describe_active(24);
+    rig.locate();
+    rig.written();
+    rig.end(Err(lost()));
+    assert_eq!(told(&rig), 2, "after the rollback as much waits as before");
+}
+
+#[test]
+fn a_reset_drops_what_is_held_and_begins_anew() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.input(Input::ResetStream);
+    assert_eq!(rig.calls, [ServiceCall::Describe]);
+    assert_eq!(rig.aborted, [rig.session()]);
+    assert_eq!(rig.machine.frames().buffered.frames, 0);
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 3);
+}
+
+#[test]
+fn with_replay_only_the_last_moments_are_sent_again() {
+    let mut rig = Rig::ready(MachineConfig {
+        rollback: RollbackPolicy::Replay(2 * SECOND),
+        ..config()
+    });
+    for start in 1..8 {
+        rig.fragment(1_000 * start);
+    }
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_fragments(rig.session()), [5_000, 6_000, 7_000]);
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 12);
+}
+
+#[test]
+fn after_received_what_the_service_has_is_not_sent_again() {
+    let mut rig = Rig::ready(MachineConfig {
+        rollback: RollbackPolicy::AfterReceived,
+        ..config()
+    });
+    for start in 1..5 {
+        rig.fragment(1_000 * start);
+    }
+    rig.ack(AckEvent::Received, 2_000);
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_fragments(rig.session()), [3_000, 4_000]);
+    assert_eq!(rig.machine.frames().unconfirmed.frames, 6);
+}
+
+#[test]
+fn another_retention_than_was_set_is_told() {
+    let mut rig = Rig::new(config());
+    rig.describe_active(7);
+    assert!(matches!(
+        rig.events[..],
+        [StreamEvent::RetentionDiffers {
+            expected: 24,
+            actual: 7
+        }]
+    ));
 }

@@ -143,7 +143,7 @@ fn live(seed: u64, steps: usize) -> Rig {
             0..3 => {
                 rig.open_fragment(time);
                 if dice.bool() {
-                    rig.input(Input::FragmentEnd);
+                    rig.input(Input::FragmentEnd { tags: Vec::new() });
                 }
                 time += 200;
             }
@@ -153,7 +153,7 @@ fn live(seed: u64, steps: usize) -> Rig {
         }
         if rig.closes > 0 {
             rig.closes = 0;
-            rig.input(Input::FragmentEnd);
+            rig.input(Input::FragmentEnd { tags: Vec::new() });
             rig.input(Input::FragmentClosed);
         }
     }

@@ -123,7 +123,7 @@ impl Rig {
     /// Puts a whole fragment of three frames of 100 bytes that starts at so many milliseconds.
     pub(super) fn fragment(&mut self, millis: i64) {
         self.open_fragment(millis);
-        self.input(Input::FragmentEnd);
+        self.input(Input::FragmentEnd { tags: Vec::new() });
     }
 
     /// The same without its end.
