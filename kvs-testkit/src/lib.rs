@@ -14,11 +14,21 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `mock` | yes | the server |
+//! | `truth` | no | the truth check: cases that an endpoint has to pass, the mock and the real service alike |
+//! | `conformance` | no | the suites of every seam of the framework, in one place |
 
+/// The conformance suites of every seam: functions that an implementation's own tests call.
+#[cfg(feature = "conformance")]
+pub mod conformance {
+    pub use kvs_client::conformance::{MediaFixture, MediaPeer, control_plane, media_transport};
+    pub use kvs_storage::conformance::{StoreFixture, content_store};
+}
 pub mod media;
 #[cfg(feature = "mock")]
 mod mock;
 pub mod service;
+#[cfg(feature = "truth")]
+pub mod truth;
 
 pub use service::digest::digest;
 

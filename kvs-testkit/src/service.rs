@@ -57,7 +57,7 @@ mod expectation;
 mod ingest;
 mod keeping;
 mod ledger;
-mod matroska;
+pub(crate) mod matroska;
 mod media;
 mod number;
 mod operation;

@@ -137,7 +137,7 @@ fn encode(fragment: &Fragment, tags: &[(&str, &str)]) -> Bytes {
 }
 
 /// An EBML header and the head of a Segment that ends where the next document begins.
-fn document() -> BytesMut {
+pub(crate) fn document() -> BytesMut {
     let mut out = BytesMut::new();
     put_master(&mut out, id::EBML, |out| {
         put_uint(out, id::EBML_VERSION, 1);
@@ -213,7 +213,7 @@ fn put_block(out: &mut BytesMut, block: &Block) {
     out.put_slice(&block.data);
 }
 
-fn put_tags(out: &mut BytesMut, tags: &[(&str, &str)]) {
+pub(crate) fn put_tags(out: &mut BytesMut, tags: &[(&str, &str)]) {
     put_master(out, id::TAGS, |out| {
         put_master(out, id::TAG, |out| {
             for (name, value) in tags {
@@ -232,20 +232,20 @@ fn put_id(out: &mut BytesMut, id: u32) {
     out.put_slice(&bytes[skip..]);
 }
 
-fn put_bytes(out: &mut BytesMut, id: u32, data: &[u8]) {
+pub(crate) fn put_bytes(out: &mut BytesMut, id: u32, data: &[u8]) {
     put_id(out, id);
     out.put_slice(&vint(data.len() as u64));
     out.put_slice(data);
 }
 
-fn put_uint(out: &mut BytesMut, id: u32, value: u64) {
+pub(crate) fn put_uint(out: &mut BytesMut, id: u32, value: u64) {
     let bytes = value.to_be_bytes();
     let skip = (value.leading_zeros() / 8).min(7) as usize;
     put_bytes(out, id, &bytes[skip..]);
 }
 
 /// An element whose size is filled in, in eight bytes, once `children` has written what it holds.
-fn put_master(out: &mut BytesMut, id: u32, children: impl FnOnce(&mut BytesMut)) {
+pub(crate) fn put_master(out: &mut BytesMut, id: u32, children: impl FnOnce(&mut BytesMut)) {
     put_id(out, id);
     let at = out.len();
     out.put_u64(0);
@@ -255,7 +255,7 @@ fn put_master(out: &mut BytesMut, id: u32, children: impl FnOnce(&mut BytesMut))
 }
 
 /// A number in the fewest bytes that hold it and aren't all ones (RFC 8794 §4).
-fn vint(value: u64) -> Bytes {
+pub(crate) fn vint(value: u64) -> Bytes {
     let length = (1..8).find(|length| value < (1 << (7 * length)) - 1).unwrap_or(8);
     let marked = value | 1 << (7 * length);
     Bytes::copy_from_slice(&marked.to_be_bytes()[8 - length..])
