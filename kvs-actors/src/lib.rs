@@ -16,6 +16,7 @@ pub mod machine;
 mod producer;
 mod report;
 mod services;
+mod stores;
 mod stream;
 mod time_base;
 mod uploader;
@@ -27,6 +28,7 @@ pub use events::{FragmentAck, LogEvents, ProducerEvents, StreamEvent, StreamEven
 pub use producer::{Producer, ProducerActor, ProducerBuilder, ProducerHandle, ProducerSetup, ProducerState};
 pub use report::{StopReport, StreamStatus};
 pub use services::{Services, ServicesFactory};
+pub use stores::{ContentStores, MemoryStores, OpenedStore, SpoolStores};
 pub use stream::{Accepted, EventStream, FlushUntil, Observe, StreamActor, StreamHandle};
 pub use time_base::TimeBase;
 pub use uploader::UploaderActor;

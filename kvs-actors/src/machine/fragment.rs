@@ -91,6 +91,22 @@ impl Fragments {
         self.held.values_mut().next_back()
     }
 
+    /// Takes a fragment that the store holds from before.
+    pub(super) fn restore(
+        &mut self,
+        first_seq: u64,
+        timecode: Timestamp,
+        tracks: Arc<TrackSet>,
+        tally: Tally,
+    ) {
+        self.tracks = Some(Arc::clone(&tracks));
+        self.opening = Some((timecode, tracks));
+        self.begin(first_seq);
+        if let Some(fragment) = self.held.get_mut(&first_seq) {
+            fragment.tally = tally;
+        }
+    }
+
     pub(super) fn get(&self, first_seq: u64) -> Option<&Fragment> {
         self.held.get(&first_seq)
     }

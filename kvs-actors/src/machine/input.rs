@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kvs_client::{Ack, ClientError, StreamInfo, Url};
 use kvs_mkv::{Tag, Timestamp, TrackSet};
-use kvs_storage::ItemMeta;
+use kvs_storage::{ItemMeta, StoreError, StoredFragment};
 
 use super::counters::{DropReason, Tally};
 use super::session::SessionId;
@@ -17,6 +17,20 @@ use crate::error::StreamError;
 pub enum Input {
     /// The stream was opened.
     Start,
+    /// What the store holds from an earlier run, oldest first. Comes before anything else is put.
+    Backlog {
+        /// The fragments and the tracks that each carries.
+        fragments: Vec<(StoredFragment, Arc<TrackSet>)>,
+        /// The lowest number the next item may have.
+        next_seq: u64,
+    },
+    /// The metadata of a fragment's items, as [`Output::PageIn`](super::Output::PageIn) asked for.
+    PagedIn {
+        /// The fragment's first item.
+        first_seq: u64,
+        /// Its items, in order, or why the store could not read them.
+        items: Result<Vec<ItemMeta>, StoreError>,
+    },
     /// A new fragment begins; its items follow.
     FragmentStart {
         /// The earliest presentation time in it.

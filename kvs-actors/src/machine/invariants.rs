@@ -88,7 +88,7 @@ impl StreamMachine {
             return Ok(());
         }
         let is_live = self.sessions.iter().any(|session| session.phase != Phase::Over);
-        let is_asking = self.progress == Progress::UnderWay;
+        let is_asking = self.progress == Progress::UnderWay || self.paging_in.is_some();
         let is_waiting = self.timers.is_armed(Timer::Retry);
         if is_live || is_asking || is_waiting {
             Ok(())

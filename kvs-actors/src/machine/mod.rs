@@ -9,6 +9,7 @@
 //! opens sessions and hands items over, `acks` says what acknowledgements mean, `pressure` makes room, `stopping` ends.
 
 mod acks;
+mod backlog;
 mod counters;
 mod fragment;
 mod input;
@@ -65,6 +66,17 @@ pub enum CreatePolicy {
     Create(CreateStream),
 }
 
+/// Where the metadata of items is that are far from being sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Paging {
+    /// In memory, as the store is.
+    #[default]
+    Off,
+    /// In the store: a backlog of any size takes about a hundred bytes of memory for each fragment.
+    On,
+}
+
 /// The settings of one machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -109,6 +121,8 @@ pub struct MachineConfig {
     pub idle_timeout: Option<Duration>,
     /// After so long without a word from the service the session is given up.
     pub staleness: Option<Duration>,
+    /// Whether the metadata of items far from being sent is left to the store.
+    pub paging: Paging,
     /// Where the jitter of this stream comes from.
     pub seed: u64,
 }
@@ -138,6 +152,7 @@ impl MachineConfig {
             max_latency: None,
             idle_timeout: Some(Duration::from_secs(20)),
             staleness: Some(Duration::from_secs(30)),
+            paging: Paging::Off,
             seed: 0,
         }
     }
@@ -163,6 +178,8 @@ pub struct StreamMachine {
     view: ContentView,
     fragments: Fragments,
     next_seq: u64,
+    /// The fragment whose metadata is being read.
+    paging_in: Option<u64>,
     /// Items of the fragment now coming in are not kept, for this reason.
     skipping: Option<DropReason>,
 
@@ -202,6 +219,7 @@ impl StreamMachine {
             view: ContentView::new(fragment::view_limits(&config)),
             fragments: Fragments::default(),
             next_seq: 1,
+            paging_in: None,
             skipping: None,
             sessions: VecDeque::new(),
             next_session: 1,
@@ -225,6 +243,8 @@ impl StreamMachine {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Start => self.started = true,
+            Input::Backlog { fragments, next_seq } => self.take_backlog(fragments, next_seq),
+            Input::PagedIn { first_seq, items } => self.paged_in(first_seq, items, now),
             Input::FragmentStart { timecode, tracks } => self.fragment_starts(timecode, tracks),
             Input::Item(meta) => self.item_arrived(meta, now),
             Input::FragmentEnd { tags } => self.fragment_ends(tags),

@@ -86,6 +86,11 @@ pub enum Output {
     Finish(SessionId),
     /// Close the session's connection at once.
     Abort(SessionId),
+    /// Read what these items are; their fragment is to be sent.
+    PageIn {
+        /// The fragment's items. The first names it.
+        seqs: Range<u64>,
+    },
     /// These items are needed no longer.
     Release {
         /// Their numbers.

@@ -36,6 +36,7 @@ impl StreamMachine {
         }
         self.view.close_fragment();
         self.release_delivered();
+        self.page_out_what_is_far();
     }
 
     /// An item is in the store.

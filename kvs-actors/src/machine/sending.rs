@@ -38,6 +38,7 @@ impl StreamMachine {
         if !self.is_alive() {
             return;
         }
+        self.page_in_what_is_next();
         self.open_session(now);
         while let Some(session) = self.sending()
             && session.has_room(self.config.window)
@@ -48,13 +49,13 @@ impl StreamMachine {
                     let item = *item;
                     self.offer(id, item, now)
                 }
-                // Metadata is never paged out while the store is in memory.
                 Next::PageIn(_) | Next::Nothing => false,
             };
             if !handed_over {
                 break;
             }
         }
+        self.page_in_what_is_next();
         self.close_finished_fragment(now);
         self.end_idle_session(now);
     }

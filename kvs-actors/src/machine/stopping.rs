@@ -100,6 +100,15 @@ impl StreamMachine {
             .next()
     }
 
+    /// The number of the oldest item held, or of the next.
+    #[must_use]
+    pub fn oldest_seq(&self) -> u64 {
+        self.fragments
+            .iter()
+            .next()
+            .map_or(self.next_seq, |(first_seq, _)| first_seq)
+    }
+
     /// How much media time is held.
     #[must_use]
     pub fn buffered_duration(&self) -> std::time::Duration {

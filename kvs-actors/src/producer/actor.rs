@@ -18,6 +18,7 @@ use crate::events::{ProducerEvents, StreamEvents};
 use crate::machine::{MachineConfig, StreamMachine, Tally};
 use crate::report::{StopReport, StreamStatus};
 use crate::services::ServicesFactory;
+use crate::stores::ContentStores;
 use crate::stream::{StreamHandle, StreamShared};
 
 /// Everything a producer is made of.
@@ -27,6 +28,8 @@ pub struct ProducerSetup {
     pub config: ProducerConfig,
     /// Makes the seams of each thread.
     pub services: ServicesFactory,
+    /// Opens the content stores of streams.
+    pub stores: Arc<dyn ContentStores>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The producer's callbacks.
@@ -118,10 +121,12 @@ impl ProducerActor {
                 "the producer has stopped",
             ));
         };
+        let stores = Arc::clone(&self.setup.stores);
         shard.open(OpenOnShard {
             shared,
             machine,
             callbacks,
+            stores,
             opened,
             ended,
         })?;

@@ -1,11 +1,13 @@
 //! [`Producer`]: builds and starts a producer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
 use actix::Actor;
 use kvs_auth::{ProvideCredentials, SharedCredentialsProvider};
 use kvs_client::{Client, ClientConfig, DEFAULT_REGION, TlsOptions, Url};
+use kvs_storage::spool::{SpoolOptions, StreamIdentity};
 
 use super::actor::{ProducerActor, ProducerSetup};
 use super::handle::ProducerHandle;
@@ -14,6 +16,7 @@ use crate::config::ProducerConfig;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::events::{LogEvents, ProducerEvents};
 use crate::services::{Services, ServicesFactory};
+use crate::stores::{ContentStores, MemoryStores, SpoolStores};
 
 /// The entry to everything: [`Producer::builder`].
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +49,15 @@ enum Reach {
 pub struct ProducerBuilder {
     config: ProducerConfig,
     reach: Reach,
+    stores: StoresChoice,
     clock: Arc<dyn Clock>,
     events: Arc<dyn ProducerEvents>,
+}
+
+/// Where media lives.
+enum StoresChoice {
+    Stores(Arc<dyn ContentStores>),
+    Spool { dir: PathBuf, options: SpoolOptions },
 }
 
 impl Default for ProducerBuilder {
@@ -60,6 +70,7 @@ impl Default for ProducerBuilder {
                 tls: TlsOptions::default(),
                 credentials: None,
             },
+            stores: StoresChoice::Stores(Arc::new(MemoryStores)),
             clock: Arc::new(SystemClock),
             events: Arc::new(LogEvents),
         }
@@ -149,6 +160,24 @@ impl ProducerBuilder {
         self
     }
 
+    /// A directory in which the media of all streams survives the process and the power: what is not delivered when the
+    /// producer ends is delivered first when a producer with the same directory opens the stream again.
+    #[must_use]
+    pub fn spool(mut self, dir: impl Into<PathBuf>, options: SpoolOptions) -> Self {
+        self.stores = StoresChoice::Spool {
+            dir: dir.into(),
+            options,
+        };
+        self
+    }
+
+    /// Content stores of one's own. Default: in memory.
+    #[must_use]
+    pub fn stores(mut self, stores: impl ContentStores) -> Self {
+        self.stores = StoresChoice::Stores(Arc::new(stores));
+        self
+    }
+
     /// The time. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -169,9 +198,13 @@ impl ProducerBuilder {
     /// [`StreamErrorKind::InvalidConfig`] naming the setting that is wrong or missing.
     pub fn setup(self) -> Result<ProducerSetup, StreamError> {
         self.config.validate()?;
+        let mut identity = StreamIdentity::new();
         let services = match self.reach {
             Reach::Services(factory) => factory,
-            Reach::Client(client) => http_services(client),
+            Reach::Client(client) => {
+                identity = identity_of(&client);
+                http_services(client)
+            }
             Reach::Http {
                 region,
                 endpoint,
@@ -188,16 +221,21 @@ impl ProducerBuilder {
                     })?;
                     config = config.endpoint(url);
                 }
-                http_services(
-                    config
-                        .build()
-                        .map_err(|error| invalid(&error.to_string()).with_source(error))?,
-                )
+                let client = config
+                    .build()
+                    .map_err(|error| invalid(&error.to_string()).with_source(error))?;
+                identity = identity_of(&client);
+                http_services(client)
             }
+        };
+        let stores = match self.stores {
+            StoresChoice::Stores(stores) => stores,
+            StoresChoice::Spool { dir, options } => Arc::new(SpoolStores::open(dir, options, identity)?),
         };
         Ok(ProducerSetup {
             config: self.config,
             services,
+            stores,
             clock: self.clock,
             events: self.events,
         })
@@ -245,6 +283,14 @@ impl ProducerBuilder {
         let actor = ProducerActor::new(self.setup()?)?;
         Ok(ProducerHandle::new(actor.start(), None))
     }
+}
+
+/// To whom the media of a spool belongs.
+fn identity_of(client: &Client) -> StreamIdentity {
+    StreamIdentity::new().fixed("region", client.region()).fixed(
+        "endpoint",
+        client.control_endpoint().host_str().unwrap_or_default(),
+    )
 }
 
 fn http_services(client: Client) -> ServicesFactory {

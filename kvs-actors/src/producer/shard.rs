@@ -6,20 +6,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use kvs_storage::MemoryStore;
+use kvs_storage::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{StreamError, StreamErrorKind};
 use crate::events::StreamEvents;
-use crate::machine::{MachineConfig, StreamMachine};
+use crate::machine::{Input, MachineConfig, Paging, StreamMachine};
 use crate::services::{Services, ServicesFactory};
-use crate::stream::{StreamShared, StreamSlot, supervise};
+use crate::stores::ContentStores;
+use crate::stream::{Formats, StreamShared, StreamSlot, supervise};
 
 /// A stream to be driven on a thread.
 pub(super) struct OpenOnShard {
     pub(super) shared: Arc<StreamShared>,
     pub(super) machine: MachineConfig,
     pub(super) callbacks: Arc<dyn StreamEvents>,
+    pub(super) stores: Arc<dyn ContentStores>,
     pub(super) opened: oneshot::Sender<Result<(), StreamError>>,
     pub(super) ended: Box<dyn FnOnce() + Send>,
 }
@@ -80,42 +82,90 @@ async fn serve(factory: ServicesFactory, mut queue: mpsc::UnboundedReceiver<Open
             Some(services) => Ok(services.clone()),
             None => factory().inspect(|made| services = Some(made.clone())),
         };
-        let answer = made.map(|services| {
-            drive(
-                services,
-                stream.shared,
-                stream.machine,
-                stream.callbacks,
-                stream.ended,
-            );
-        });
-        // Whoever asked may have given up; the stream runs all the same and can be found by its name.
-        let _ = stream.opened.send(answer);
+        match made {
+            // Opening a store may take its time; other streams don't wait for it.
+            Ok(services) => {
+                actix_rt::spawn(drive(services, stream));
+            }
+            // Whoever asked may have given up.
+            Err(error) => drop(stream.opened.send(Err(error))),
+        }
     }
 }
 
-fn drive(
+/// Opens a stream's store, and keeps the stream driven to its end.
+async fn drive(services: Services, stream: OpenOnShard) {
+    let name = stream.shared.config.name.clone();
+    let slot = match slot(
+        services,
+        stream.shared,
+        stream.machine,
+        stream.callbacks,
+        stream.stores,
+    )
+    .await
+    {
+        Ok(slot) => slot,
+        Err(error) => return drop(stream.opened.send(Err(error))),
+    };
+    let _ = stream.opened.send(Ok(()));
+    let exit = supervise(slot).await;
+    tracing::debug!(stream = name, ?exit, "stream ended");
+    (stream.ended)();
+}
+
+async fn slot(
     services: Services,
     shared: Arc<StreamShared>,
-    machine: MachineConfig,
+    mut machine: MachineConfig,
     callbacks: Arc<dyn StreamEvents>,
-    ended: Box<dyn FnOnce() + Send>,
-) {
-    let slot = Rc::new(StreamSlot {
+    stores: Arc<dyn ContentStores>,
+) -> Result<Rc<StreamSlot>, StreamError> {
+    let failed = |error: StoreError| {
+        StreamError::new(StreamErrorKind::Store, error.to_string())
+            .with_source(error)
+            .on_stream(&shared.config.name)
+    };
+    let opened = stores.open(&shared.config.name).await?;
+    if opened.paging == Paging::On {
+        machine.paging = Paging::On;
+        // How much a durable store holds is for its own caps to say.
+        machine.buffer_duration = None;
+    }
+    let formats = Formats::load(opened.store.as_ref()).await.map_err(failed)?;
+    let held = opened.store.backlog().await.map_err(failed)?;
+    let mut machine = StreamMachine::new(machine);
+    let mut fragments = Vec::with_capacity(held.len());
+    for fragment in held {
+        match formats.at(fragment.first_seq) {
+            Some(tracks) => fragments.push((fragment, tracks)),
+            None => {
+                let stream = &shared.config.name;
+                tracing::error!(
+                    stream,
+                    ?fragment,
+                    "the tracks of a stored fragment are lost; it stays in the store"
+                );
+            }
+        }
+    }
+    machine.handle(
+        Input::Backlog {
+            fragments,
+            next_seq: opened.store.next_seq(),
+        },
+        shared.clock.now(),
+    );
+    Ok(Rc::new(StreamSlot {
         shared,
-        machine: RefCell::new(StreamMachine::new(machine)),
-        store: Rc::new(MemoryStore::new()),
+        machine: RefCell::new(machine),
+        store: opened.store,
+        formats: RefCell::new(formats),
         services,
         callbacks,
         uploaders: RefCell::new(HashMap::new()),
         // Matroska forbids a UID of nothing but zeros.
         segment_uid: fastrand::u128(1..).to_be_bytes(),
         stopping: RefCell::new(Vec::new()),
-    });
-    actix_rt::spawn(async move {
-        let name = slot.name().to_owned();
-        let exit = supervise(slot).await;
-        tracing::debug!(stream = name, ?exit, "stream ended");
-        ended();
-    });
+    }))
 }

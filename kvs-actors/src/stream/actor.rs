@@ -129,6 +129,7 @@ impl StreamActor {
                     uploader.do_send(Abort);
                 }
             }
+            Output::PageIn { seqs } => self.page_in(seqs, ctx),
             Output::Release { seqs } => self.release(seqs, ctx),
             Output::CloseFragment => {
                 self.slot.shared.intake().close_idle_fragment();

@@ -5,10 +5,11 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use actix::prelude::*;
-use kvs_mkv::{Frame, FrameFlags, Timestamp};
+use kvs_mkv::{Frame, FrameFlags, Timestamp, TrackSet};
 use kvs_storage::{Durability, Item, ItemFlags, ItemMeta, Reservation, StoreError};
 
 use super::actor::StreamActor;
@@ -16,6 +17,9 @@ use super::intake::Ready;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::events::StreamEvent;
 use crate::machine::{DropReason, Input, Tally};
+
+/// How much is read of a stored fragment at a time, in bytes.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// How many frames are appended at a time.
 const BATCH: usize = 64;
@@ -112,6 +116,7 @@ impl StreamActor {
                 }
                 Some(Ready::Fragment { timecode, tracks }) => {
                     self.appending.starts_fragment = true;
+                    self.keep_formats(&tracks, ctx);
                     self.handle_input(Input::FragmentStart { timecode, tracks });
                 }
                 Some(Ready::FragmentEnd { tags }) => self.handle_input(Input::FragmentEnd { tags }),
@@ -170,14 +175,54 @@ impl StreamActor {
             self.handle_input(input);
         }
         if let Err(error) = answer {
-            let error = StreamError::new(StreamErrorKind::Store, error.to_string()).with_source(error);
-            self.slot
-                .tell(StreamEvent::Error(error.on_stream(self.slot.name())));
+            self.store_failed(error);
         }
         left.clear();
         self.appending.batch = left;
         self.appending.metas = metas;
         self.appending.metas.clear();
+    }
+
+    /// Keeps the tracks of the fragment that begins, where they are new.
+    fn keep_formats(&self, tracks: &Arc<TrackSet>, ctx: &mut Context<Self>) {
+        let machine = self.slot.machine.borrow();
+        let (next, oldest) = (machine.next_seq(), machine.oldest_seq());
+        let mut formats = self.slot.formats.borrow_mut();
+        if formats.note(next, tracks, oldest) {
+            let saved = formats.save(Rc::clone(&self.slot.store));
+            ctx.spawn(saved.into_actor(self).map(|answer, actor, _| {
+                if let Err(error) = answer {
+                    actor.store_failed(error);
+                }
+            }));
+        }
+    }
+
+    fn store_failed(&self, error: StoreError) {
+        let error = StreamError::new(StreamErrorKind::Store, error.to_string()).with_source(error);
+        self.slot
+            .tell(StreamEvent::Error(error.on_stream(self.slot.name())));
+    }
+
+    /// Reads what the items of a fragment are. Their payloads are read again when they are sent.
+    pub(super) fn page_in(&self, seqs: Range<u64>, ctx: &mut Context<Self>) {
+        let store = Rc::clone(&self.slot.store);
+        let first_seq = seqs.start;
+        let reading = async move {
+            let mut metas: Vec<ItemMeta> = Vec::new();
+            let mut from = seqs.start;
+            while from < seqs.end {
+                let items = store.read_range(from..seqs.end, PAGE_BYTES).await?;
+                let Some(last) = items.last() else { break };
+                from = last.meta.seq + 1;
+                metas.extend(items.iter().map(|item| item.meta));
+            }
+            Ok(metas)
+        };
+        ctx.spawn(reading.into_actor(self).map(move |items, actor, ctx| {
+            actor.handle_input(Input::PagedIn { first_seq, items });
+            actor.drive(ctx);
+        }));
     }
 
     /// Lets the store forget what is needed no longer.

@@ -2,6 +2,7 @@
 
 mod actor;
 mod appending;
+mod formats;
 mod handle;
 mod intake;
 mod messages;
@@ -9,6 +10,7 @@ mod shared;
 mod slot;
 
 pub use actor::StreamActor;
+pub(crate) use formats::Formats;
 pub use handle::{EventStream, StreamHandle};
 pub use intake::Accepted;
 pub use messages::{FlushUntil, Observe};

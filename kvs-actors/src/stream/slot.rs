@@ -10,6 +10,7 @@ use kvs_storage::ContentStore;
 use tokio::sync::oneshot;
 
 use super::actor::StreamActor;
+use super::formats::Formats;
 use super::shared::{Seat, StreamShared};
 use crate::error::StreamError;
 use crate::events::{StreamEvent, StreamEvents, dispatch};
@@ -26,6 +27,8 @@ pub(crate) struct StreamSlot {
     pub(crate) shared: Arc<StreamShared>,
     pub(crate) machine: RefCell<StreamMachine>,
     pub(crate) store: Rc<dyn ContentStore>,
+    /// The tracks of what is stored.
+    pub(crate) formats: RefCell<Formats>,
     pub(crate) services: Services,
     pub(crate) callbacks: Arc<dyn StreamEvents>,
     pub(crate) uploaders: RefCell<HashMap<SessionId, Addr<UploaderActor>>>,

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use kvs_client::{Ack, AckErrorCode, AckEvent, AckMode, ClientError, ClientErrorKind, CreateStream};
 
+use kvs_storage::{ItemFlags, ItemMeta, StoredFragment};
+
 use super::rig::{Rig, config, lost};
 use crate::config::{FragmentTimes, Handover, RollbackPolicy};
 use crate::events::{StreamEvent, StreamState};
-use crate::machine::{CreatePolicy, DropReason, Input, MachineConfig, SendOp, ServiceCall};
+use crate::machine::{CreatePolicy, DropReason, Input, MachineConfig, Paging, SendOp, ServiceCall};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -532,4 +534,84 @@ fn another_retention_than_was_set_is_told() {
             actual: 7
         }]
     ));
+}
+
+fn stored(first_seq: u64, millis: i64) -> StoredFragment {
+    let pts = millis * 1_000_000;
+    let flags = ItemFlags::FRAGMENT_START.with(ItemFlags::KEY);
+    let meta = |seq, flags| ItemMeta {
+        seq,
+        pts,
+        dts: pts,
+        duration: 0,
+        track: 1,
+        flags,
+        len: 100,
+    };
+    let mut fragment = StoredFragment::starting_with(&meta(first_seq, flags));
+    fragment.extend(&meta(first_seq + 1, ItemFlags::NONE));
+    fragment
+}
+
+#[test]
+fn a_backlog_is_paged_in_and_sent_before_what_is_new() {
+    let mut rig = Rig::new(MachineConfig {
+        paging: Paging::On,
+        ..config()
+    });
+    let tracks = std::sync::Arc::clone(&rig.tracks);
+    let fragments = vec![(stored(5, 1_000), tracks.clone()), (stored(9, 2_000), tracks)];
+    rig.input(Input::Backlog {
+        fragments,
+        next_seq: 20,
+    });
+    rig.fragment(3_000);
+    rig.describe_active(24);
+    rig.locate();
+    assert_eq!(rig.machine.frames().accepted.frames, 7);
+    for first in [5, 9] {
+        assert_eq!(rig.paged.pop(), Some(first..first + 2));
+        let flags = ItemFlags::FRAGMENT_START.with(ItemFlags::KEY);
+        let meta = |seq, flags| ItemMeta {
+            seq,
+            pts: 0,
+            dts: 0,
+            duration: 0,
+            track: 1,
+            flags,
+            len: 100,
+        };
+        let items = Ok(vec![meta(first, flags), meta(first + 1, ItemFlags::NONE)]);
+        rig.input(Input::PagedIn {
+            first_seq: first,
+            items,
+        });
+    }
+    assert_eq!(rig.sent_fragments(rig.session()), [1_000, 2_000, 3_000]);
+    assert_eq!(rig.sent_items(rig.session()), [5, 6, 9, 10, 20, 21, 22]);
+}
+
+#[test]
+fn a_stored_fragment_that_can_not_be_read_is_reported_and_passed_over() {
+    let mut rig = Rig::new(MachineConfig {
+        paging: Paging::On,
+        ..config()
+    });
+    let fragments = vec![(stored(5, 1_000), std::sync::Arc::clone(&rig.tracks))];
+    rig.input(Input::Backlog {
+        fragments,
+        next_seq: 7,
+    });
+    let lost = kvs_storage::StoreError::new(kvs_storage::StoreErrorKind::Corrupt);
+    rig.input(Input::PagedIn {
+        first_seq: 5,
+        items: Err(lost),
+    });
+    assert_eq!(rig.machine.frames().dropped[&DropReason::StoreFailure].frames, 2);
+    assert_eq!(rig.released, [5, 6]);
+    assert!(
+        rig.events
+            .iter()
+            .any(|event| matches!(event, StreamEvent::Error(_)))
+    );
 }

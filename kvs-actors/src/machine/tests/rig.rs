@@ -26,6 +26,7 @@ pub(super) struct Rig {
     pub(super) events: Vec<StreamEvent>,
     pub(super) stopped: bool,
     pub(super) closes: usize,
+    pub(super) paged: Vec<std::ops::Range<u64>>,
 }
 
 pub(super) fn tracks() -> Arc<TrackSet> {
@@ -62,6 +63,7 @@ impl Rig {
             events: Vec::new(),
             stopped: false,
             closes: 0,
+            paged: Vec::new(),
         };
         rig.input(Input::Start);
         rig
@@ -103,6 +105,7 @@ impl Rig {
                 Output::Release { seqs } => self.released.extend(seqs),
                 Output::Event(event) => self.events.push(event),
                 Output::CloseFragment => self.closes += 1,
+                Output::PageIn { seqs } => self.paged.push(seqs),
                 Output::ForgetEndpoint => {}
                 Output::Stopped => self.stopped = true,
             }
