@@ -10,7 +10,9 @@ mod media;
 use std::hint::black_box;
 
 use bytes::Bytes;
-use kvs_mkv::{Demuxer, FragmentTimecodes, Frame, Muxer, SegmentInfo, Timestamp, Track, TrackAdapter, TrackSet};
+use kvs_mkv::{
+    Demuxer, FragmentTimecodes, Frame, Muxer, SegmentInfo, Timestamp, Track, TrackAdapter, TrackSet,
+};
 use media::{Payload, access_unit};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,7 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: hot_loop <copy|adapt|zeros|mux|demux> <frame bytes> <rounds>".into());
     };
     let (size, rounds): (usize, u64) = (size.parse()?, rounds.parse()?);
-    let payload = if what == "zeros" { Payload::Zeros } else { Payload::Coded };
+    let payload = if what == "zeros" {
+        Payload::Zeros
+    } else {
+        Payload::Coded
+    };
     let key_frame = access_unit(size, true, payload, 1);
     let data = access_unit(size, false, payload, 2);
 
