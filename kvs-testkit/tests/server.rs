@@ -288,3 +288,22 @@ async fn an_expectation_that_is_not_met_is_found_at_the_end() {
         ..Expectation::of("cam")
     });
 }
+
+#[tokio::test]
+async fn data_endpoints_are_named_as_the_client_named_the_server() {
+    let kvs = MockKvs::builder().with_stream("cam", 1).start().await.unwrap();
+    let body = json!({ "StreamName": "cam", "APIName": "PUT_MEDIA" }).to_string();
+    let port = kvs.address().port();
+    for (host, endpoint) in [
+        ("kvs.test", format!("http://kvs.test:{port}")),
+        ("forwarded.test:9999", "http://forwarded.test:9999".to_owned()),
+    ] {
+        let mut client = RawClient::connect(&kvs);
+        let head = common::Request::new("/getDataEndpoint")
+            .header("content-length", body.len().to_string())
+            .host(host);
+        client.send(head.signed(&kvs, kvs_auth::PayloadHash::Body(body.as_bytes())));
+        client.send(&body);
+        assert_eq!(client.read_response().json()["DataEndpoint"], endpoint);
+    }
+}

@@ -141,18 +141,19 @@ impl Connection {
         }
     }
 
-    /// Where the client reaches this server: by the name it used, at the port it is bound to. The name stands
-    /// in `Host`, where some clients leave the port out.
+    /// Where the client reaches this server: by the name and port of its `Host`, which may be those of a
+    /// forwarding. Some clients leave the port out; then it is the one we are bound to.
     fn base_url(&self, head: &Head) -> String {
         let local = self.socket.local_addr();
         let named = head
             .text("host")
             .and_then(|host| host.parse::<http::uri::Authority>().ok());
-        let host = named.map_or_else(
-            || format!("{}", local.ip()),
-            |authority| authority.host().to_owned(),
-        );
-        format!("{}://{host}:{}", self.host.scheme, local.port())
+        let port = named
+            .as_ref()
+            .and_then(http::uri::Authority::port_u16)
+            .unwrap_or(local.port());
+        let host = named.map_or_else(|| local.ip().to_string(), |authority| authority.host().to_owned());
+        format!("{}://{host}:{port}", self.host.scheme)
     }
 
     /// The next request's head; `None` when the peer closed between requests or waited too long.

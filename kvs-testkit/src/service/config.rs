@@ -106,7 +106,7 @@ pub struct ServiceConfig {
     /// totals. Default: 2,000,000.
     pub ledger_frames: usize,
     /// Fragments the ledger keeps per stream; past it, the oldest leave and only the stream's totals count
-    /// them. Default: 1,000,000.
+    /// them. Producer timestamps are remembered for as many fragments, to know a repeat. Default: 100,000.
     pub ledger_fragments: usize,
 }
 
@@ -126,7 +126,7 @@ impl Default for ServiceConfig {
             capture_limit: 0,
             reader_idle: Duration::from_secs(10),
             ledger_frames: 2_000_000,
-            ledger_fragments: 1_000_000,
+            ledger_fragments: 100_000,
         }
     }
 }

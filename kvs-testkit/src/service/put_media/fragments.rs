@@ -163,6 +163,9 @@ impl Service {
         };
         let times = self.producer_times.entry(session.stream.clone()).or_default();
         times.entry(current.producer).or_insert(current.number);
+        while times.len() > self.config.ledger_fragments {
+            times.pop_first();
+        }
         if let Some(header) = &session.header {
             let mut fragment = Fragment {
                 number: current.number,
