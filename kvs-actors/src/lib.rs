@@ -16,6 +16,7 @@ pub mod machine;
 mod producer;
 mod report;
 mod services;
+mod stored;
 mod stores;
 mod stream;
 mod time_base;
@@ -28,6 +29,7 @@ pub use events::{FragmentAck, LogEvents, ProducerEvents, StreamEvent, StreamEven
 pub use producer::{Producer, ProducerActor, ProducerBuilder, ProducerHandle, ProducerSetup, ProducerState};
 pub use report::{StopReport, StreamStatus};
 pub use services::{Services, ServicesFactory};
+pub use stored::{StoredTracks, stored_frame};
 pub use stores::{ContentStores, MemoryStores, OpenedStore, SpoolStores};
 pub use stream::{Accepted, EventStream, FlushUntil, Observe, StreamActor, StreamHandle};
 pub use time_base::TimeBase;

@@ -45,7 +45,7 @@ impl StreamStatus {
 }
 
 /// What became of everything that a stream accepted.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct StopReport {
     /// The stream's name.
@@ -70,6 +70,14 @@ impl StopReport {
             unacknowledged: machine.unacked(),
             failure: status.failure,
         }
+    }
+
+    /// Adds the counts and unacknowledged fragments of another stream's report.
+    pub fn add(&mut self, other: StopReport) {
+        self.frames.add(&other.frames);
+        self.sessions.add(&other.sessions);
+        self.unacknowledged.extend(other.unacknowledged);
+        self.failure = self.failure.take().or(other.failure);
     }
 
     /// Whether everything that was accepted was delivered.

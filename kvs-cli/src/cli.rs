@@ -29,6 +29,9 @@ pub(crate) enum Command {
     /// acknowledgements.
     #[command(after_long_help = EXIT_STATUS_HELP)]
     Load(LoadArgs),
+    /// Looks into a spool directory
+    #[command(subcommand, after_long_help = EXIT_STATUS_HELP)]
+    Spool(SpoolCommand),
     /// Serves a mock of the service until interrupted
     ///
     /// The first line on stdout is one JSON object that says where it listens and which credentials it takes.
@@ -40,14 +43,15 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct PutArgs {
     /// The MP4 file to upload
-    pub(crate) file: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    pub(crate) file: Option<PathBuf>,
 
     /// Upload to a mock of the service inside this process, then read the stream back and compare
     #[arg(long, conflicts_with_all = ["endpoint", "profile", "ca_file"])]
     pub(crate) mock: bool,
 
     /// Name of the stream: 1 to 256 of the characters a-z A-Z 0-9 _ . -
-    #[arg(long, value_name = "NAME", required_unless_present = "mock")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["mock", "resume"])]
     pub(crate) stream: Option<String>,
 
     /// Use this endpoint (http or https) instead of the region's own
@@ -72,6 +76,16 @@ pub(crate) struct PutArgs {
     /// Upload the file this many times over, with time going on
     #[arg(long = "loop", value_name = "N", default_value = "1")]
     pub(crate) passes: NonZeroU32,
+
+    /// Keep media in this directory until it is delivered, so that it survives the process and the power
+    ///
+    /// What an earlier run left there for the stream is delivered first.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: Option<PathBuf>,
+
+    /// Deliver what earlier runs left in this spool directory, for all its streams or the one that --stream names
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "spool", "mock", "verify", "passes", "pace"])]
+    pub(crate) resume: Option<PathBuf>,
 
     /// How fast frames are sent
     #[arg(long, value_enum, default_value_t = Pace::Quota)]
@@ -185,6 +199,38 @@ fn frame_bytes(text: &str) -> Result<usize, String> {
 
 fn within(text: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
     text.parse().ok().filter(|number| range.contains(number))
+}
+
+/// `kvs spool`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Lists the streams, and what is left to deliver of each
+    Ls {
+        /// The spool directory
+        dir: PathBuf,
+        /// Print one JSON object for each stream
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reads every byte and tells what is damaged
+    Verify {
+        /// The spool directory
+        dir: PathBuf,
+        /// Print one JSON object for each stream
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes what is left to deliver of a stream as a Matroska file that plays
+    Export {
+        /// The spool directory
+        dir: PathBuf,
+        /// The stream
+        #[arg(long, value_name = "NAME")]
+        stream: String,
+        /// The file to write; where the format changes, further ones get a number before their ending
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 /// `kvs mock`

@@ -24,6 +24,7 @@ Exit status:
    13  no credentials were found
    14  the service refused for another reason
    15  the CA file can't be used, or the peer's certificate isn't trusted
+   16  the spool directory can't be used, or holds damage
   130  interrupted";
 
 /// A class of failure; its number is the exit status.
@@ -44,6 +45,7 @@ pub(crate) enum Failure {
     NoCredentials = 13,
     Refused = 14,
     Tls = 15,
+    Spool = 16,
     Interrupted = 130,
 }
 

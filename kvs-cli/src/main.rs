@@ -15,8 +15,10 @@ mod pace;
 mod progress;
 mod put;
 mod readback;
+mod resume;
 mod service;
 mod signal;
+mod spool;
 mod summary;
 mod target;
 mod verify;
@@ -66,6 +68,7 @@ fn run(cli: Cli, start: ProcessStart) -> Result<(), CliError> {
     match cli.command {
         Command::Put(args) => system.block_on(put::run(args, start)),
         Command::Load(args) => system.block_on(load::run(args, start)),
+        Command::Spool(command) => spool::run(&command),
         Command::Mock(args) => system.block_on(mock::run(args)),
     }
 }

@@ -1,10 +1,16 @@
 //! `kvs put`: a file goes up, its acknowledgements are waited for, and what was stored is read back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use kvs_actors::machine::DropReason;
-use kvs_actors::{Producer, StopReport, StreamConfig, StreamHandle, TimeBase};
+use kvs_actors::{
+    Producer, ProducerHandle, StopReport, StreamConfig, StreamError, StreamErrorKind, StreamHandle, TimeBase,
+};
+use kvs_client::Client;
+use kvs_mkv::Timestamp;
+use kvs_storage::spool::SpoolOptions;
 
 use crate::cli::{Pace, PutArgs};
 use crate::error::{CliError, Failure};
@@ -14,7 +20,7 @@ use crate::progress::Progress;
 use crate::summary::{ProcessStart, Summary};
 use crate::target::Target;
 use crate::watch::{Watch, Watched};
-use crate::{output, signal, verify};
+use crate::{output, resume, signal, verify};
 
 /// The stream on the mock where none is named.
 const MOCK_STREAM: &str = "clip";
@@ -24,14 +30,22 @@ const PUT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub(crate) async fn run(args: PutArgs, start: ProcessStart) -> Result<(), CliError> {
+    let work = async {
+        match (&args.resume, &args.file) {
+            (Some(dir), _) => resume::resume(&args, dir, start).await,
+            (None, Some(file)) => upload(&args, file, start).await,
+            // The command line asks for one of the two.
+            (None, None) => Err(CliError::new(Failure::InvalidArgument, "no file to upload")),
+        }
+    };
     tokio::select! {
-        outcome = upload(&args, start) => outcome,
+        outcome = work => outcome,
         () = signal::end_requested() => Err(CliError::new(Failure::Interrupted, "interrupted")),
     }
 }
 
-async fn upload(args: &PutArgs, start: ProcessStart) -> Result<(), CliError> {
-    let mp4 = Mp4::open(&args.file)?;
+async fn upload(args: &PutArgs, file: &Path, start: ProcessStart) -> Result<(), CliError> {
+    let mp4 = Mp4::open(file)?;
     let config = stream_config(args, &mp4)?;
     let target = if args.mock {
         Target::mock(args, &config).await?
@@ -41,8 +55,12 @@ async fn upload(args: &PutArgs, start: ProcessStart) -> Result<(), CliError> {
 
     let fragments = mp4.key_frame_count() * u64::from(args.passes.get());
     let watch = Watch::new(start, Progress::new(fragments));
-    let report = send(args, &mp4, config, &target, watch.clone()).await?;
-    let watched = watch.finish();
+    let (report, begin) = send(args, &mp4, config, &target, watch.clone()).await?;
+    let mut watched = watch.finish();
+    // What an earlier run left in the spool isn't this file's.
+    watched
+        .numbers
+        .retain(|timecode, _| begin.is_some_and(|begin| *timecode >= begin));
     let verified = match is_read_back(args) && report.is_complete() {
         true => Some(
             verify::read_back(
@@ -115,38 +133,57 @@ async fn send(
     config: StreamConfig,
     target: &Target,
     watch: Watch,
-) -> Result<StopReport, CliError> {
-    let producer = Producer::builder()
-        .client(target.client.clone())
-        .start()
-        .map_err(CliError::unexpected)?;
+) -> Result<(StopReport, Option<Timestamp>), CliError> {
+    let producer = producer(target.client.clone(), args.spool.as_deref())?;
     let stream = producer
         .open_stream_with(config, watch)
         .await
-        .map_err(CliError::unexpected)?;
+        .map_err(stream_failure)?;
     let fed = feed(args, mp4, &stream).await;
     let report = stream.stop(args.timeout).await.map_err(CliError::unexpected)?;
     producer
         .stop(Duration::ZERO)
         .await
         .map_err(CliError::unexpected)?;
-    fed.map(|()| report)
+    fed.map(|begin| (report, begin))
 }
 
-async fn feed(args: &PutArgs, mp4: &Mp4, stream: &StreamHandle) -> Result<(), CliError> {
+/// A producer whose media is in memory, or in a spool.
+pub(crate) fn producer(client: Client, spool: Option<&Path>) -> Result<ProducerHandle, CliError> {
+    let builder = Producer::builder().client(client);
+    let builder = match spool {
+        Some(dir) => builder.spool(dir, SpoolOptions::default()),
+        None => builder,
+    };
+    builder.start().map_err(stream_failure)
+}
+
+/// What a failure of a stream or a producer means for the exit status.
+pub(crate) fn stream_failure(error: StreamError) -> CliError {
+    match error.kind() {
+        StreamErrorKind::Store => CliError::new(Failure::Spool, error),
+        _ => CliError::unexpected(error),
+    }
+}
+
+/// Puts every frame; gives the presentation time at which the first fragment may begin, floored as on the wire.
+async fn feed(args: &PutArgs, mp4: &Mp4, stream: &StreamHandle) -> Result<Option<Timestamp>, CliError> {
     let mut pacer = Pacer::new(args.pace);
+    let mut begin: Option<Timestamp> = None;
     for frame in mp4.frames(args.passes.get())? {
         let frame = frame?;
         pacer.wait_for(&frame).await;
-        stream
+        let accepted = stream
             .put_frame(frame)
             .await
             .map_err(|error| CliError::new(Failure::NotDelivered, error))?;
+        let pts = Timestamp::from_millis(accepted.pts.as_millis());
+        begin = Some(begin.map_or(pts, |begin| begin.min(pts)));
     }
-    Ok(())
+    Ok(begin)
 }
 
-fn summarize(report: &StopReport, watched: &Watched, start: ProcessStart) -> Summary {
+pub(crate) fn summarize(report: &StopReport, watched: &Watched, start: ProcessStart) -> Summary {
     let (frames, sessions) = (&report.frames, &report.sessions);
     let mut drops: BTreeMap<String, u64> = frames
         .dropped
@@ -188,7 +225,7 @@ fn name_of(reason: DropReason) -> String {
         .map_or_else(|| format!("{reason:?}"), |name| name.replace('_', " "))
 }
 
-fn everything_delivered(summary: &Summary, watched: &Watched) -> Result<(), CliError> {
+pub(crate) fn everything_delivered(summary: &Summary, watched: &Watched) -> Result<(), CliError> {
     if summary.frames_delivered == summary.frames_in {
         return Ok(());
     }

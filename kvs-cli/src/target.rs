@@ -43,7 +43,7 @@ impl Target {
             args.ca_file.as_deref(),
         )
         .await?;
-        prepare(&client, stream, args).await?;
+        prepare(&client, stream, args.create).await?;
         Ok(Target { client, mock: None })
     }
 
@@ -84,12 +84,13 @@ pub(crate) async fn client(
     Ok(client)
 }
 
-async fn prepare(client: &Client, stream: &StreamConfig, args: &PutArgs) -> Result<(), CliError> {
+/// Makes sure that the stream exists, so that a missing one is an error at once and not a stream that waits for better times.
+pub(crate) async fn prepare(client: &Client, stream: &StreamConfig, create: bool) -> Result<(), CliError> {
     let control = client.control_plane();
     match control.describe_stream(&stream.name).await {
         Ok(_) => Ok(()),
         Err(error) if error.kind() != ClientErrorKind::NotFound => Err(error.into()),
-        Err(_) if args.create => {
+        Err(_) if create => {
             let create = CreateStream::new(&stream.name).retention_hours(stream.retention_hours);
             control
                 .create_stream(create.media_type(stream.media_type()))

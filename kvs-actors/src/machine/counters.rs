@@ -104,6 +104,18 @@ impl FrameCounters {
         sum == self.accepted
     }
 
+    /// Adds the counts of another stream.
+    pub fn add(&mut self, other: &FrameCounters) {
+        self.accepted.add(other.accepted);
+        self.buffered.add(other.buffered);
+        self.delivered.add(other.delivered);
+        self.unconfirmed.add(other.unconfirmed);
+        self.refused.add(other.refused);
+        for (reason, tally) in &other.dropped {
+            self.dropped.entry(*reason).or_default().add(*tally);
+        }
+    }
+
     pub(crate) fn accept(&mut self, tally: Tally) {
         self.accepted.add(tally);
         self.buffered.add(tally);
@@ -178,6 +190,30 @@ pub struct SessionCounters {
     pub stale_connections: u64,
     /// Times the service refused the credentials; fresh ones are fetched before the next call.
     pub auth_failures: u64,
+}
+
+impl SessionCounters {
+    /// Adds the counts of another stream.
+    pub fn add(&mut self, other: &SessionCounters) {
+        self.sessions += other.sessions;
+        self.connects += other.connects;
+        self.fragments_started += other.fragments_started;
+        self.fragments_sent += other.fragments_sent;
+        self.fragments_received += other.fragments_received;
+        self.fragments_persisted += other.fragments_persisted;
+        self.fragments_refused += other.fragments_refused;
+        self.bytes_sent += other.bytes_sent;
+        self.buffering_acks += other.buffering_acks;
+        self.received_acks += other.received_acks;
+        self.persisted_acks += other.persisted_acks;
+        self.error_acks += other.error_acks;
+        self.idle_acks += other.idle_acks;
+        self.unknown_acks += other.unknown_acks;
+        self.latency_pressures += other.latency_pressures;
+        self.buffer_pressures += other.buffer_pressures;
+        self.stale_connections += other.stale_connections;
+        self.auth_failures += other.auth_failures;
+    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use crate::error::{StreamError, StreamErrorKind};
 use crate::events::StreamEvents;
 use crate::machine::{Input, MachineConfig, Paging, StreamMachine};
 use crate::services::{Services, ServicesFactory};
+use crate::stored::StoredTracks;
 use crate::stores::ContentStores;
-use crate::stream::{Formats, StreamShared, StreamSlot, supervise};
+use crate::stream::{StreamShared, StreamSlot, supervise};
 
 /// A stream to be driven on a thread.
 pub(super) struct OpenOnShard {
@@ -132,7 +133,7 @@ async fn slot(
         // How much a durable store holds is for its own caps to say.
         machine.buffer_duration = None;
     }
-    let formats = Formats::load(opened.store.as_ref()).await.map_err(failed)?;
+    let formats = StoredTracks::load(opened.store.as_ref()).await.map_err(failed)?;
     let held = opened.store.backlog().await.map_err(failed)?;
     let mut machine = StreamMachine::new(machine);
     let mut fragments = Vec::with_capacity(held.len());

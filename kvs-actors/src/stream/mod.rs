@@ -2,7 +2,6 @@
 
 mod actor;
 mod appending;
-mod formats;
 mod handle;
 mod intake;
 mod messages;
@@ -10,7 +9,6 @@ mod shared;
 mod slot;
 
 pub use actor::StreamActor;
-pub(crate) use formats::Formats;
 pub use handle::{EventStream, StreamHandle};
 pub use intake::Accepted;
 pub use messages::{FlushUntil, Observe};

@@ -10,13 +10,13 @@ use kvs_storage::ContentStore;
 use tokio::sync::oneshot;
 
 use super::actor::StreamActor;
-use super::formats::Formats;
 use super::shared::{Seat, StreamShared};
 use crate::error::StreamError;
 use crate::events::{StreamEvent, StreamEvents, dispatch};
 use crate::machine::{Input, SessionId, StreamMachine};
 use crate::report::StopReport;
 use crate::services::Services;
+use crate::stored::StoredTracks;
 use crate::uploader::UploaderActor;
 
 /// After so many panics in a row a stream is given up; its media stays in its store.
@@ -28,7 +28,7 @@ pub(crate) struct StreamSlot {
     pub(crate) machine: RefCell<StreamMachine>,
     pub(crate) store: Rc<dyn ContentStore>,
     /// The tracks of what is stored.
-    pub(crate) formats: RefCell<Formats>,
+    pub(crate) formats: RefCell<StoredTracks>,
     pub(crate) services: Services,
     pub(crate) callbacks: Arc<dyn StreamEvents>,
     pub(crate) uploaders: RefCell<HashMap<SessionId, Addr<UploaderActor>>>,

@@ -10,13 +10,14 @@ use kvs_client::{
     ClientError, ClientErrorKind, MediaEvent, MediaReader, MediaTransport, MediaWriter, PutMediaRequest,
     TimecodeType,
 };
-use kvs_mkv::{FragmentTimecodes, Frame, FrameFlags, Muxer, Timestamp};
-use kvs_storage::{ContentStore, ItemFlags, ItemMeta};
+use kvs_mkv::{FragmentTimecodes, Muxer};
+use kvs_storage::{ContentStore, ItemMeta};
 use tokio::sync::mpsc;
 
 use super::{SessionNews, SessionReport, UploaderSetup};
 use crate::error::{StreamError, StreamErrorKind};
 use crate::machine::{SendOp, SessionId, SessionPlan};
+use crate::stored::stored_frame;
 
 /// How many steps are taken up into one vectored write, if so many are ready.
 const BATCH: usize = 64;
@@ -183,29 +184,11 @@ impl Writing {
             StreamError::new(StreamErrorKind::Store, error.to_string()).with_source(error)
         })?;
         self.muxer
-            .block(&frame_of(meta, payload), chunks)
+            .block(&stored_frame(meta, payload), chunks)
             .map_err(|error| StreamError::new(StreamErrorKind::Mux, error.to_string()).with_source(error))
     }
 }
 
 fn mux_failure(error: kvs_mkv::MkvError) -> ClientError {
     ClientError::new(ClientErrorKind::Other, "media could not be muxed").with_source(error)
-}
-
-/// The frame that an item was made of.
-fn frame_of(meta: &ItemMeta, payload: Bytes) -> Frame {
-    let mut flags = FrameFlags::NONE;
-    for (stored, flag) in [
-        (ItemFlags::KEY, FrameFlags::KEY),
-        (ItemFlags::DISCARDABLE, FrameFlags::DISCARDABLE),
-        (ItemFlags::INVISIBLE, FrameFlags::INVISIBLE),
-    ] {
-        if meta.flags.contains(stored) {
-            flags.insert(flag);
-        }
-    }
-    Frame::new(meta.track, payload)
-        .dts(Timestamp::from_nanos(meta.dts))
-        .pts(Timestamp::from_nanos(meta.pts))
-        .flags(flags)
 }

@@ -1,35 +1,43 @@
-//! The tracks that stored fragments carry, kept in the store beside them so that a later run can send them.
+//! What a content store holds besides payloads, and how its items become frames again.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kvs_mkv::TrackSet;
-use kvs_storage::{ContentStore, StoreError};
+use kvs_mkv::{Frame, FrameFlags, Timestamp, TrackSet};
+use kvs_storage::{ContentStore, ItemFlags, ItemMeta, StoreError};
 
-/// Where in the store they are kept.
-const KEY: &str = "tracks";
-
-/// The track sets of a stream, each from the item on at which it begins.
-#[derive(Debug, Default)]
-pub(crate) struct Formats {
+/// The tracks that stored fragments carry, kept in the store beside them so that a later run can send them.
+#[derive(Debug, Clone, Default)]
+pub struct StoredTracks {
+    /// Each from the item on at which it begins.
     since: BTreeMap<u64, Arc<TrackSet>>,
 }
 
-impl Formats {
+impl StoredTracks {
+    /// The key of the blob that they are kept in.
+    pub const BLOB: &'static str = "tracks";
+
     /// Reads what an earlier run kept. What can't be decoded is left out.
     pub(crate) async fn load(store: &dyn ContentStore) -> Result<Self, StoreError> {
-        let blob = store.get_blob(KEY).await?;
-        Ok(blob.map_or_else(Formats::default, Formats::decode))
+        let blob = store.get_blob(Self::BLOB).await?;
+        Ok(blob.map_or_else(StoredTracks::default, StoredTracks::decode))
     }
 
     /// The tracks of the item `seq`.
-    pub(crate) fn at(&self, seq: u64) -> Option<Arc<TrackSet>> {
+    #[must_use]
+    pub fn at(&self, seq: u64) -> Option<Arc<TrackSet>> {
         self.since
             .range(..=seq)
             .next_back()
             .map(|(_, tracks)| Arc::clone(tracks))
+    }
+
+    /// The tracks of the newest items.
+    #[must_use]
+    pub fn newest(&self) -> Option<Arc<TrackSet>> {
+        self.since.values().next_back().map(Arc::clone)
     }
 
     /// Notes that from `seq` on items carry these tracks, forgetting those that no item from `oldest` on carries. Says
@@ -57,7 +65,7 @@ impl Formats {
         store: Rc<dyn ContentStore>,
     ) -> impl Future<Output = Result<(), StoreError>> + 'static {
         let blob = self.encode();
-        async move { store.put_blob(KEY, blob).await }
+        async move { store.put_blob(Self::BLOB, blob).await }
     }
 
     fn encode(&self) -> Bytes {
@@ -71,8 +79,10 @@ impl Formats {
         out.freeze()
     }
 
-    fn decode(mut blob: Bytes) -> Self {
-        let mut formats = Formats::default();
+    /// What a blob says. What can't be decoded is left out.
+    #[must_use]
+    pub fn decode(mut blob: Bytes) -> Self {
+        let mut formats = StoredTracks::default();
         while let (Ok(since), Ok(length)) = (blob.try_get_u64(), blob.try_get_u32()) {
             let length = length as usize;
             if blob.remaining() < length {
@@ -84,6 +94,23 @@ impl Formats {
         }
         formats
     }
+}
+
+/// The frame that a stored item was made of.
+#[must_use]
+pub fn stored_frame(meta: &ItemMeta, payload: Bytes) -> Frame {
+    let mut flags = FrameFlags::NONE;
+    for (stored, flag) in [
+        (ItemFlags::KEY, FrameFlags::KEY),
+        (ItemFlags::DISCARDABLE, FrameFlags::DISCARDABLE),
+        (ItemFlags::INVISIBLE, FrameFlags::INVISIBLE),
+    ] {
+        if meta.flags.contains(stored) {
+            flags.insert(flag);
+        }
+    }
+    let frame = Frame::new(meta.track, payload).dts(Timestamp::from_nanos(meta.dts));
+    frame.pts(Timestamp::from_nanos(meta.pts)).flags(flags)
 }
 
 #[cfg(test)]
@@ -98,11 +125,11 @@ mod tests {
 
     #[test]
     fn each_item_finds_the_tracks_it_was_stored_with() {
-        let mut formats = Formats::default();
+        let mut formats = StoredTracks::default();
         assert!(formats.note(1, &tracks("a"), 1));
         assert!(!formats.note(5, &tracks("a"), 1));
         assert!(formats.note(9, &tracks("b"), 1));
-        let formats = Formats::decode(formats.encode());
+        let formats = StoredTracks::decode(formats.encode());
         assert_eq!(formats.at(8), Some(tracks("a")));
         assert_eq!(formats.at(9), Some(tracks("b")));
         assert_eq!(formats.at(0), None);
@@ -110,7 +137,7 @@ mod tests {
 
     #[test]
     fn tracks_that_nothing_carries_any_more_are_forgotten() {
-        let mut formats = Formats::default();
+        let mut formats = StoredTracks::default();
         formats.note(1, &tracks("a"), 1);
         formats.note(9, &tracks("b"), 1);
         formats.note(20, &tracks("c"), 15);
@@ -119,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_damaged_blob_gives_what_is_whole() {
-        let mut formats = Formats::default();
+        let mut formats = StoredTracks::default();
         formats.note(1, &tracks("a"), 1);
         formats.note(9, &tracks("b"), 1);
         let whole = formats.encode();
         for length in 0..whole.len() {
-            assert!(Formats::decode(whole.slice(..length)).since.len() <= 2);
+            assert!(StoredTracks::decode(whole.slice(..length)).since.len() <= 2);
         }
     }
 }
