@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kvs_auth::Credentials;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::service::{Delivery, Expectation, Fault, Ledger, Unmet};
 
@@ -80,7 +80,7 @@ pub struct MockKvs {
     credentials: Credentials,
     ca_pem: Option<String>,
     runtime: Handle,
-    stop: Option<oneshot::Sender<()>>,
+    commands: mpsc::UnboundedSender<server::Command>,
     thread: Option<JoinHandle<()>>,
     expectations: Mutex<Vec<Expectation>>,
 }
@@ -169,6 +169,12 @@ impl MockKvs {
         self.host.shift_clock(seconds);
     }
 
+    /// Loses every connection and refuses new ones for a while, as a server does that is restarted. Streams,
+    /// media, script and ledger stay. A call during an outage sets anew how long it lasts.
+    pub fn outage(&self, length: Duration) {
+        let _ = self.commands.send(server::Command::Outage(length));
+    }
+
     /// Compares a producer's account of a stream with what arrived ([`Delivery::check`]).
     ///
     /// # Panics
@@ -217,10 +223,8 @@ impl MockKvs {
     }
 
     fn end(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // An error only says that the thread has ended already.
-            let _ = stop.send(());
-        }
+        // An error only says that the thread has ended already.
+        let _ = self.commands.send(server::Command::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

@@ -307,3 +307,30 @@ async fn data_endpoints_are_named_as_the_client_named_the_server() {
         assert_eq!(client.read_response().json()["DataEndpoint"], endpoint);
     }
 }
+
+#[tokio::test]
+async fn an_outage_loses_connections_and_refuses_new_ones_for_a_while() {
+    let kvs = MockKvs::builder().with_stream("cam", 1).start().await.unwrap();
+    let mut client = RawClient::connect(&kvs);
+    client.put_media(&kvs, "cam");
+    client.send_chunk([media::header(&[1]), media::fragment(T)].concat());
+    client.read_ack();
+    kvs.outage(Duration::from_secs(3_600));
+    kvs.stream("cam").expect_ended_sessions(1).await;
+    assert_eq!(kvs.stream("cam").ledger().sessions[0].end, Some(SessionEnd::Lost));
+    assert!(std::net::TcpStream::connect(kvs.address()).is_err());
+
+    // A second outage replaces the first.
+    kvs.outage(Duration::ZERO);
+    while std::net::TcpStream::connect(kvs.address()).is_err() {
+        std::thread::yield_now();
+    }
+    upload(&kvs, 1);
+}
+
+#[tokio::test]
+async fn a_server_can_be_stopped_during_an_outage() {
+    let kvs = MockKvs::start().await;
+    kvs.outage(Duration::from_secs(3_600));
+    kvs.stop().await;
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kvs_auth::{Credentials, Verifier};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::error::{MockError, MockErrorKind};
 use super::host::Host;
@@ -294,7 +294,7 @@ impl MockKvsBuilder {
             .build()
             .map_err(failed)?;
         let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
+        let (commands, told) = mpsc::unbounded_channel();
         let (acceptor, ca_pem) = identity.map_or((None, None), |identity| {
             (Some(identity.acceptor), Some(identity.pem))
         });
@@ -305,7 +305,7 @@ impl MockKvsBuilder {
         };
         let thread = std::thread::Builder::new()
             .name("kvs-mock".to_owned())
-            .spawn(move || runtime.block_on(server::run(listener, acceptor, served, stopped)))
+            .spawn(move || runtime.block_on(server::run(listener, address, acceptor, served, told)))
             .map_err(failed)?;
         Ok(MockKvs {
             host,
@@ -314,7 +314,7 @@ impl MockKvsBuilder {
             credentials,
             ca_pem,
             runtime: handle,
-            stop: Some(stop),
+            commands,
             thread: Some(thread),
             expectations: Mutex::new(self.expectations),
         })

@@ -1,10 +1,11 @@
 //! The listening server: accepts connections and runs the service's timers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -22,26 +23,66 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (out of file descriptors, say), so that it doesn't spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a running server is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Lose every connection and refuse new ones for this long.
+    Outage(Duration),
+    /// End.
+    Stop,
+}
+
 /// Serves until told to stop.
 pub(super) async fn run(
-    listener: TcpListener,
+    mut listener: TcpListener,
+    address: SocketAddr,
     tls: Option<TlsAcceptor>,
     host: Arc<Host>,
-    stop: oneshot::Receiver<()>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let mut connections = JoinSet::new();
     let timers = {
         let host = host.clone();
         tokio::spawn(async move { host.run_timers().await })
     };
-    let mut stop = stop;
+    loop {
+        let mut connections = JoinSet::new();
+        let outage = accept(&listener, tls.as_ref(), &host, &mut commands, &mut connections).await;
+        drop(listener);
+        let Some(outage) = outage else {
+            host.with(Service::stop);
+            let ended = async { while connections.join_next().await.is_some() {} };
+            if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
+                connections.abort_all();
+            }
+            break;
+        };
+        connections.shutdown().await;
+        match come_back(address, outage, &mut commands).await {
+            Some(again) => listener = again,
+            None => break,
+        }
+    }
+    timers.abort();
+}
+
+/// Takes connections until told otherwise; gives how long an outage lasts, or `None` for the end.
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<&TlsAcceptor>,
+    host: &Arc<Host>,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+    connections: &mut JoinSet<()>,
+) -> Option<Duration> {
     loop {
         tokio::select! {
-            // Told to stop, or whoever could tell is gone.
-            _ = &mut stop => break,
+            command = commands.recv() => match command {
+                Some(Command::Outage(length)) => return Some(length),
+                // Whoever could tell is gone.
+                Some(Command::Stop) | None => return None,
+            },
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, tls.clone(), host.clone()));
+                    connections.spawn(serve(stream, tls.cloned(), host.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection couldn't be accepted");
@@ -55,13 +96,31 @@ pub(super) async fn run(
             }
         }
     }
-    drop(listener);
-    host.with(Service::stop);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
-        connections.abort_all();
+}
+
+/// Listens again after an outage; `None` when told to stop meanwhile.
+async fn come_back(
+    address: SocketAddr,
+    outage: Duration,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+) -> Option<TcpListener> {
+    let mut length = outage;
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Outage(longer)) => length = longer,
+                Some(Command::Stop) | None => return None,
+            },
+            () = tokio::time::sleep(length) => match TcpListener::bind(address).await {
+                Ok(listener) => return Some(listener),
+                Err(error) => {
+                    // Somebody else may hold the port for a moment.
+                    tracing::warn!(%error, "the mock can't listen again yet");
+                    length = ACCEPT_PAUSE;
+                }
+            },
+        }
     }
-    timers.abort();
 }
 
 async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, host: Arc<Host>) {
