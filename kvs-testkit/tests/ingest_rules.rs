@@ -13,8 +13,8 @@ use std::time::Duration;
 use common::media;
 use kvs_mkv::Timestamp;
 use kvs_testkit::service::{
-    Action, IngestRule, Operation, PutMediaRequest, Quotas, RepeatRule, Service, ServiceConfig, SessionEnd,
-    StreamSelector, TimecodeType,
+    Action, FragmentState, IngestRule, Operation, PutMediaRequest, Quotas, RepeatRule, Service,
+    ServiceConfig, SessionEnd, StreamSelector, TimecodeType,
 };
 
 /// An epoch time in milliseconds.
@@ -298,4 +298,49 @@ fn a_refusal_shows_the_elements_around_it() {
     ] {
         assert!(summary.contains(line), "{line:?} is missing in\n{summary}");
     }
+}
+
+#[test]
+fn the_ledger_keeps_to_its_limit_over_all_sessions_of_a_stream() {
+    let mut config = ServiceConfig::default();
+    config.ledger_fragments = 16;
+    let mut service = Service::new(config);
+    service.ensure_stream("cam", 1, now());
+    for session in 0..4 {
+        let connection = open(&mut service);
+        service.put_media_data(connection, media::header(&[1]).into(), now());
+        for n in 0..50 {
+            let timecode = T + (session * 50 + n) * 1_000;
+            service.put_media_data(connection, media::fragment(timecode).into(), now());
+        }
+        service.put_media_end(connection, now());
+        while service.poll(connection, now()).is_some() {}
+    }
+    let stream = service.ledger().stream("cam");
+    let kept: Vec<i64> = stream.fragments().map(|fragment| fragment.timecode).collect();
+    assert!((16..=18).contains(&kept.len()), "{} fragments", kept.len());
+    assert_eq!(kept.last(), Some(&((T + 199_000) as i64)));
+    assert!(
+        stream
+            .fragments()
+            .all(|fragment| fragment.state == FragmentState::Persisted)
+    );
+    assert_eq!(stream.totals.fragments_persisted, 200);
+    assert_eq!(stream.sessions[0].fragments_let_go, 50);
+}
+
+#[test]
+fn a_ledger_that_keeps_nothing_still_counts() {
+    let mut config = ServiceConfig::default();
+    (config.ledger_fragments, config.ledger_frames) = (0, 0);
+    let mut service = Service::new(config);
+    service.ensure_stream("cam", 1, now());
+    let connection = open(&mut service);
+    service.put_media_data(connection, media::header(&[1]).into(), now());
+    for n in 0..5 {
+        service.put_media_data(connection, media::fragment(T + n * 1_000).into(), now());
+    }
+    service.put_media_end(connection, now());
+    let totals = &service.ledger().stream("cam").totals;
+    assert_eq!((totals.fragments_persisted, totals.frames_received), (5, 15));
 }

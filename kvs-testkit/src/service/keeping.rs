@@ -1,6 +1,6 @@
 //! What stays of fragments: media for reading back, and the ledger inside its limits.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use kvs_mkv::Timestamp;
@@ -16,6 +16,8 @@ pub(super) struct Kept {
     frames: usize,
     /// Fragments with frames listed, oldest first: stream, session, ordinal, frames.
     detailed: VecDeque<(String, usize, u64, usize)>,
+    /// Fragments listed per stream.
+    fragments: HashMap<String, usize>,
 }
 
 impl Service {
@@ -64,14 +66,32 @@ impl Service {
                 fragment.frames_let_go = true;
             }
         }
-        let limit = self.config.ledger_fragments;
-        if let Some(entry) = self.ledger.session_mut(&session.stream, session.ledger) {
-            // In steps of an eighth, so that the cost of moving the rest is spread.
-            if entry.fragments.len() > limit + limit / 8 + 1 {
-                let gone = entry.fragments.len() - limit;
-                entry.fragments.drain(..gone);
-                entry.fragments_let_go += gone as u64;
+    }
+
+    /// Counts a fragment that was entered in the ledger, and lets the stream's oldest go when there are too many.
+    pub(super) fn fragment_entered(&mut self, stream: &str) {
+        // The fragment under way has to have its place.
+        let limit = self.config.ledger_fragments.max(1);
+        let Some(entry) = self.ledger.streams.get_mut(stream) else {
+            return;
+        };
+        let entered = self.kept.fragments.entry(stream.to_owned()).or_default();
+        *entered += 1;
+        // In steps of an eighth, so that the cost of moving the rest is spread.
+        if *entered <= limit + limit / 8 {
+            return;
+        }
+        let mut gone = *entered - limit;
+        *entered = limit;
+        for session in &mut entry.sessions {
+            let here = gone.min(session.fragments.len());
+            session.fragments.drain(..here);
+            session.fragments_let_go += here as u64;
+            gone -= here;
+            if gone == 0 {
+                break;
             }
+            session.fragments.shrink_to_fit();
         }
     }
 }

@@ -90,6 +90,7 @@ impl Service {
         if let Some(entry) = self.ledger.session_mut(&session.stream, session.ledger) {
             entry.fragments.push(fragment);
         }
+        self.fragment_entered(&session.stream);
         if repeat_of.is_some() && self.config.repeat_rule == RepeatRule::Refuse {
             let detail = format!("the fragment at {timecode} came before");
             return self.violated(session, &Violation::new(IngestRule::NoRepeat, detail), now);
@@ -148,7 +149,8 @@ impl Service {
         let mut ordinal = 0;
         let mut frames = 0;
         if let Some(entry) = self.ledger.session_mut(&session.stream, session.ledger) {
-            ordinal = entry.fragments_let_go + entry.fragments.len() as u64 - 1;
+            let entered = entry.fragments_let_go + entry.fragments.len() as u64;
+            ordinal = entered.saturating_sub(1);
         }
         if let Some(fragment) = self.ledger.last_fragment_mut(&session.stream, session.ledger) {
             fragment.bytes = bytes;
