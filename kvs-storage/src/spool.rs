@@ -161,7 +161,7 @@ impl Spool {
             let changes = identity::check(&*disk, &dir, &identity)?;
             let mut recovered = recovery::recover(&*disk, &dir)?;
             let report = std::mem::take(&mut recovered.report);
-            let writer = StreamWriter::new(recovered.next_segment);
+            let writer = StreamWriter::new(&recovered);
             let stream = Arc::new(Stream::new(stream_name, dir, disk, options, gauge, recovered));
             Ok((stream, writer, report, changes))
         });

@@ -164,6 +164,19 @@ fn header_crc(header: &[u8; HEADER_LEN], segment: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&segment.to_le_bytes()), &header[..64])
 }
 
+/// A header with these fields, made whole: marker, length and checksums are right, whatever the rest says.
+pub(crate) fn mended_record(fields: [u8; HEADER_LEN - 4], payload: &[u8], segment: u64) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[..HEADER_LEN - 4].copy_from_slice(&fields);
+    header[0..4].copy_from_slice(&MARKER);
+    header[4] = fields[4] % 4;
+    header[8..12].copy_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+    header[12..16].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    let crc = header_crc(&header, segment);
+    header[64..68].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes
         .get(offset..)

@@ -257,3 +257,28 @@ impl Iterator for Items<'_> {
 pub fn stream_dir(dir: &Path, stream: &str) -> PathBuf {
     dir.join(name::encode(stream))
 }
+
+/// Bytes for a segment file that reach what lies behind the checksums: for fuzzing.
+///
+/// The first byte decides: an even one leaves the rest as it is; an odd one puts a whole header before it, and makes of each
+/// further 64 bytes a record with those fields and right checksums, followed by as many bytes of payload as its first byte
+/// says.
+#[doc(hidden)]
+#[must_use]
+pub fn mended(input: &[u8], id: u64) -> Vec<u8> {
+    let Some((choice, mut rest)) = input.split_first() else {
+        return Vec::new();
+    };
+    if choice % 2 == 0 {
+        return rest.to_vec();
+    }
+    let mut bytes = segment::encode_header(id, u64::from(*choice)).to_vec();
+    while let Some((fields, after)) = rest.split_first_chunk::<64>() {
+        let (payload, after) = after.split_at(usize::from(fields[0]).min(after.len()));
+        bytes.extend_from_slice(&super::entry::mended_record(*fields, payload, id));
+        bytes.extend_from_slice(payload);
+        rest = after;
+    }
+    bytes.extend_from_slice(rest);
+    bytes
+}

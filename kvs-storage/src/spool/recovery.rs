@@ -15,7 +15,7 @@ use super::sabotage::{self, Sabotage};
 use super::scan::{Found, Scanner};
 use super::segment::{self, Header, Part, SegmentIndex};
 use crate::fragment::Dependence;
-use crate::{ItemFlags, StoreError, StoreErrorKind};
+use crate::{StoreError, StoreErrorKind};
 
 /// What was found damaged, up to this many places; the counts go on.
 const MAX_REPORTED: usize = 256;
@@ -77,6 +77,8 @@ pub(crate) struct Recovered {
     pub(crate) next_seq: u64,
     /// The lowest number the next segment may have.
     pub(crate) next_segment: u64,
+    /// The newest segment with a whole header: it tells which numbers were given away before it.
+    pub(crate) anchor: Option<u64>,
     pub(crate) report: RecoveryReport,
 }
 
@@ -112,6 +114,7 @@ struct Recovery {
     lens: BTreeMap<u64, u64>,
     released: ReleasedSet,
     next_seq: u64,
+    anchor: Option<u64>,
     report: RecoveryReport,
 }
 
@@ -127,7 +130,10 @@ impl Recovery {
         let mut header = [0; segment::HEADER_LEN];
         let read = read_full_at(&*file, 0, &mut header).map_err(failed)?;
         match segment::decode_header(&header[..read], id) {
-            Header::Valid { base_seq } => self.next_seq = self.next_seq.max(base_seq),
+            Header::Valid { base_seq } => {
+                self.next_seq = self.next_seq.max(base_seq);
+                self.anchor = Some(id);
+            }
             Header::Foreign { version } => {
                 return Err(StoreError::new(StoreErrorKind::UnsupportedFormat)
                     .with_detail(format!("version {version}, known is {}", segment::FORMAT_VERSION))
@@ -247,11 +253,12 @@ impl Recovery {
             index,
             next_seq: self.next_seq,
             next_segment,
+            anchor: self.anchor,
             report: self.report,
         }
     }
 
-    /// Drops items whose key frame is lost: nothing could decode them. A fragment with no key frame left goes as a whole.
+    /// Drops items whose key frame is lost: nothing could decode them. What stands before the key frame stays.
     fn drop_orphans(&mut self) {
         let is_there = |key: u64| {
             let scanned = self.scanned.contains_key(&key);
@@ -271,29 +278,9 @@ impl Recovery {
         if lost.is_empty() {
             return;
         }
-        let follows_lost_key = |item: &ScannedItem| matches!(item.placement.dependence, Dependence::OnKey(key) if lost.contains(&key));
-        let keys = self
-            .scanned
-            .values()
-            .filter(|item| item.meta.flags.contains(ItemFlags::KEY));
-        let keyed_parts = self
-            .parts
-            .iter()
-            .filter(|part| part.items.has_key())
-            .map(|part| part.fragment);
-        let keyed: BTreeSet<u64> = keys
-            .map(|item| item.placement.fragment)
-            .chain(keyed_parts)
-            .collect();
-        let maimed = self
-            .scanned
-            .values()
-            .filter(|item| follows_lost_key(item))
-            .map(|item| item.placement.fragment);
-        let keyless: BTreeSet<u64> = maimed.filter(|fragment| !keyed.contains(fragment)).collect();
         let (released, report) = (&self.released, &mut self.report);
         self.scanned.retain(|seq, item| {
-            let orphan = keyless.contains(&item.placement.fragment) || follows_lost_key(item);
+            let orphan = matches!(item.placement.dependence, Dependence::OnKey(key) if lost.contains(&key));
             // An item that was released anyway is no loss.
             report.orphaned_items += u64::from(orphan && !released.contains(*seq));
             !orphan

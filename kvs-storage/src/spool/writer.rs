@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::disk::{DiskFile, write_all};
 use super::entry::{HEADER_LEN as RECORD_LEN, Record};
 use super::options::SyncPolicy;
+use super::recovery::Recovered;
 use super::segment::{self, SegmentIndex};
 use super::stream::{BatchItem, Stream};
 use crate::{ItemFlags, StoreError, StoreErrorKind};
@@ -45,11 +46,11 @@ pub(crate) enum Progress {
 }
 
 impl StreamWriter {
-    pub(crate) fn new(next_segment: u64) -> StreamWriter {
+    pub(crate) fn new(recovered: &Recovered) -> StreamWriter {
         StreamWriter {
             active: None,
-            next_segment,
-            durable_segment: next_segment.checked_sub(1),
+            next_segment: recovered.next_segment,
+            durable_segment: recovered.anchor,
             unsynced: Vec::new(),
         }
     }
