@@ -1,5 +1,7 @@
 //! A producer is killed in the middle of its work, again and again: what it was promised is there, and nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a test in which every step must succeed")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
