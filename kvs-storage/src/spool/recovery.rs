@@ -278,13 +278,23 @@ impl Recovery {
         if lost.is_empty() {
             return;
         }
-        let (released, report) = (&self.released, &mut self.report);
-        self.scanned.retain(|seq, item| {
-            let orphan = matches!(item.placement.dependence, Dependence::OnKey(key) if lost.contains(&key));
-            // An item that was released anyway is no loss.
-            report.orphaned_items += u64::from(orphan && !released.contains(*seq));
-            !orphan
-        });
+        let follows_lost_key = |item: &&ScannedItem| matches!(item.placement.dependence, Dependence::OnKey(key) if lost.contains(&key));
+        let orphans: Vec<u64> = self
+            .scanned
+            .values()
+            .filter(follows_lost_key)
+            .map(|item| item.meta.seq)
+            .collect();
+        // An item that was released anyway is no loss.
+        for seq in orphans
+            .into_iter()
+            .filter(|seq| !self.released.contains(*seq))
+            .collect::<Vec<_>>()
+        {
+            self.report.orphaned_items += 1;
+            // Released, because its record may stand amid others that are read.
+            self.released.insert(seq..seq + 1);
+        }
     }
 }
 
