@@ -11,11 +11,20 @@ use kvs_testkit::MockKvs;
 
 fn resident_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.trim().parse().ok()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?
+        .trim()
+        .strip_suffix(" kB")?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn config() -> Result<StreamConfig, Box<dyn Error>> {
-    let track = Track::aac().with_number(1).with_codec_private(vec![0x11, 0x90].into())?;
+    let track = Track::aac()
+        .with_number(1)
+        .with_codec_private(vec![0x11, 0x90].into())?;
     Ok(StreamConfig::realtime("cam").track(track))
 }
 
@@ -23,7 +32,9 @@ async fn cycle(builder: kvs_actors::ProducerBuilder, timeout: Duration) -> Resul
     let producer = builder.start()?;
     let camera = producer.open_stream(config()?).await?;
     for n in 0..5 {
-        let frame = Frame::video(vec![1; 1_000]).pts(Timestamp::from_millis(200 * n)).key();
+        let frame = Frame::video(vec![1; 1_000])
+            .pts(Timestamp::from_millis(200 * n))
+            .key();
         camera.put_frame(frame).await?;
     }
     let report = camera.stop(timeout).await?;
@@ -42,11 +53,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for n in 0..good {
         // A fresh mock now and then, so that its ledger doesn't grow with the cycles.
         if n % 100 == 0 || n + 1 == good {
-            say.push(format!("{n} cycles: {} KiB resident", resident_kib().unwrap_or(0)));
+            say.push(format!(
+                "{n} cycles: {} KiB resident",
+                resident_kib().unwrap_or(0)
+            ));
             println!("{}", say.last().map_or("", String::as_str));
         }
         let kvs = MockKvs::start().await;
-        let builder = Producer::builder().endpoint(kvs.endpoint()).credentials(kvs.credentials());
+        let builder = Producer::builder()
+            .endpoint(kvs.endpoint())
+            .credentials(kvs.credentials());
         delivered += cycle(builder.region(kvs.region()), Duration::from_secs(10)).await?;
         kvs.stop().await;
     }
@@ -58,7 +74,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("{n} failed starts: {} KiB resident", resident_kib().unwrap_or(0));
         }
         let keys = kvs_auth::StaticCredentials::new("AKIDEXAMPLE", "secret");
-        let builder = Producer::builder().endpoint(format!("http://{nobody}")).credentials(keys);
+        let builder = Producer::builder()
+            .endpoint(format!("http://{nobody}"))
+            .credentials(keys);
         let delivered = cycle(builder, Duration::from_millis(5)).await?;
         assert_eq!(delivered, 0, "nobody listens there");
     }

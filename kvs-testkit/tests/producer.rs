@@ -400,3 +400,78 @@ async fn metadata_reaches_the_fragment_it_was_put_on_and_the_persistent_kind_all
     );
     producer.stop(PATIENCE).await.unwrap();
 }
+
+/// Callbacks that panic when they are first asked for a key frame: in the middle of taking frames over.
+#[derive(Default)]
+struct ClumsyAtKeyFrames {
+    fell: AtomicBool,
+}
+
+impl StreamEvents for ClumsyAtKeyFrames {
+    fn key_frame_wanted(&self, _: &str, _: u8, _: Duration) {
+        if !self.fell.swap(true, Ordering::Relaxed) {
+            panic!("a callback that panics, on purpose");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_frames_are_taken_over_loses_none_of_them() {
+    let kvs = MockKvs::start().await;
+    let producer = producer(&kvs);
+    let camera = producer
+        .open_stream_with(video("cam"), ClumsyAtKeyFrames::default())
+        .await
+        .unwrap();
+    let mut accepted = 0;
+    for n in 0..200 {
+        let is_key = n == 0 || n == 110 || n == 160;
+        let frame = Frame::video(vec![7; 100])
+            .pts(Timestamp::from_millis(100 * n))
+            .key_if(is_key);
+        if camera.put_frame(frame).await.is_ok() {
+            accepted += 1;
+        }
+    }
+    let report = camera.stop(PATIENCE).await.unwrap();
+    assert_eq!(report.frames.accepted.frames, accepted);
+    assert!(report.frames.is_conserved(), "{report:#?}");
+    assert_eq!(report.frames.buffered.frames, 0, "{report:#?}");
+    producer.stop(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_format_told_by_a_refused_key_frame_is_kept_for_the_next() {
+    let kvs = MockKvs::start().await;
+    let producer = producer(&kvs);
+    let camera = producer
+        .open_stream(StreamConfig::realtime("cam").h264().aac())
+        .await
+        .unwrap();
+    let mut key = vec![0, 0, 0, 1, 0x67, 0x42, 0x00, 0x0a, 0xf8, 0x41, 0xa2];
+    key.extend([0, 0, 0, 1, 0x68, 0xce, 0x38, 0x80, 0, 0, 0, 1, 0x65]);
+    key.extend([0x88; 400]);
+    let adts = [0xff, 0xf1, 0x4c, 0x80, 0x01, 0x3f, 0xfc, 0x21, 0x10];
+    let at = Timestamp::from_millis;
+    camera
+        .put_frame(Frame::audio(adts.to_vec()).pts(at(0)))
+        .await
+        .unwrap();
+    let far = Frame::video(key.clone()).pts(at(365 * 86_400_000)).key();
+    let refused = camera.put_frame(far).await.unwrap_err();
+    assert!(matches!(refused.kind(), PutErrorKind::Order { .. }), "{refused}");
+    for second in 0..4 {
+        camera
+            .put_frame(Frame::video(key.clone()).pts(at(1_000 * second)).key())
+            .await
+            .unwrap();
+        for n in 0..40 {
+            camera
+                .put_frame(Frame::audio(adts.to_vec()).pts(at(1_000 * second + 25 * n + 1)))
+                .await
+                .unwrap();
+        }
+    }
+    assert_complete(&camera.stop(PATIENCE).await.unwrap());
+    producer.stop(PATIENCE).await.unwrap();
+}

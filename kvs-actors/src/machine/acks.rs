@@ -25,8 +25,6 @@ impl StreamMachine {
             self.sessions_counters.unknown_acks += 1;
             return;
         }
-        // The service lives and takes media: the next failure waits briefly again.
-        self.backoff.reset();
         let mut told = FragmentAck::new(id, ack.event.clone());
         told.fragment_number.clone_from(&ack.fragment_number);
         match ack.event {
@@ -41,6 +39,8 @@ impl StreamMachine {
                 return;
             }
             AckEvent::Buffering | AckEvent::Received | AckEvent::Persisted => {
+                // The service lives and takes media: the next failure waits briefly again.
+                self.backoff.reset();
                 let Some(first_seq) = self.named(id, ack.timecode) else {
                     self.sessions_counters.unknown_acks += 1;
                     self.heard(id, now);
@@ -98,6 +98,7 @@ impl StreamMachine {
             return;
         }
         wire.settled |= is_last;
+        session.has_delivered |= is_last;
         if state >= AckState::Received
             && let Some(fragment) = self.fragments.get_mut(first_seq)
             && fragment.received_at.is_none()
@@ -112,6 +113,8 @@ impl StreamMachine {
             }
         }
         if is_last {
+            self.late_last_acks = 0;
+            self.fruitless.reset();
             if state == AckState::Persisted {
                 self.note_persisted(first_seq);
             }
@@ -201,7 +204,7 @@ impl StreamMachine {
                 .find(|wire| !wire.settled)
                 .map(|wire| wire.first_seq)
         });
-        self.abandon(id);
+        self.abandon(id, Some(error.clone()));
         if let Some(first_seq) = blamed {
             self.judge(first_seq, reaction);
         }

@@ -106,6 +106,8 @@ pub enum Input {
         /// What failed; `Ok` where the response ended in good order.
         result: Result<(), ClientError>,
     },
+    /// Whoever drives the machine is a new one: what was asked of the one before will not be answered.
+    DriverReplaced,
     /// End the session in hand and open another, keeping all media.
     ResetConnection,
     /// Drop all media, end the session in hand and begin anew with asking for the stream.

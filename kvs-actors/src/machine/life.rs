@@ -170,6 +170,15 @@ impl StreamMachine {
         self.wait_then(next, urgency, now);
     }
 
+    /// What was asked of a driver that is gone is asked again.
+    pub(super) fn driver_replaced(&mut self, now: Instant) {
+        self.reset_connection(now);
+        self.paging_in = None;
+        if self.progress == Progress::UnderWay {
+            self.progress = Progress::Due;
+        }
+    }
+
     /// Goes to a step at once.
     pub(super) fn proceed(&mut self, step: Step) {
         self.step = step;

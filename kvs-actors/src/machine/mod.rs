@@ -186,6 +186,12 @@ pub struct StreamMachine {
     // The sessions, oldest first; the last may be the one that sends.
     sessions: VecDeque<Session>,
     next_session: u64,
+    /// How many sessions in a row were given up because their last acknowledgement was late.
+    late_last_acks: u32,
+    /// The wait after sessions that ended well and delivered nothing.
+    fruitless: Backoff,
+    /// Everything is delivered and only the end of a response is awaited.
+    is_parting: bool,
     pacer: Pacer,
     last_item_at: Option<Instant>,
     /// The open fragment was closed because nothing came; the session ends once all is sent.
@@ -223,6 +229,9 @@ impl StreamMachine {
             skipping: None,
             sessions: VecDeque::new(),
             next_session: 1,
+            late_last_acks: 0,
+            fruitless: Backoff::new(config.retry, config.seed.wrapping_add(1)),
+            is_parting: false,
             pacer: Pacer::new(config.rate),
             last_item_at: None,
             is_idle: false,
@@ -261,6 +270,7 @@ impl StreamMachine {
             Input::Acked { session, ack } => self.acked(session, ack, now),
             Input::SessionEnded { session, result } => self.session_ended(session, result, now),
             Input::ResetConnection => self.reset_connection(now),
+            Input::DriverReplaced => self.driver_replaced(now),
             Input::ResetStream => self.reset_stream(now),
             Input::Stop { deadline } => self.stop(deadline),
         }

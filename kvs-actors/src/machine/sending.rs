@@ -15,7 +15,7 @@ use super::session::{Phase, Session, SessionId};
 use super::stopping::Stopping;
 use super::timer::Timer;
 use crate::config::{FragmentTimes, Handover, RollbackPolicy};
-use crate::error::StreamError;
+use crate::error::{StreamError, StreamErrorKind};
 use crate::events::StreamEvent;
 
 /// So many sessions that are over are kept, for acknowledgements that were still on their way.
@@ -93,6 +93,9 @@ impl StreamMachine {
         let Some(endpoint) = self.endpoint.clone() else {
             return self.proceed(Step::Locate);
         };
+        if !self.can_be_declared(first, now) {
+            return;
+        }
         let Some((timecode, tracks)) = self.fragment_of(first) else {
             return;
         };
@@ -132,6 +135,33 @@ impl StreamMachine {
             start,
             acks,
         }));
+    }
+
+    /// Sets a fragment aside whose tracks no session can declare.
+    fn can_be_declared(&mut self, seq: u64, now: Instant) -> bool {
+        let Some(first_seq) = self.view.fragment(seq).map(|info| info.stored.first_seq) else {
+            return false;
+        };
+        if self
+            .fragments
+            .get(first_seq)
+            .is_some_and(|fragment| fragment.tracks.is_ready())
+        {
+            return true;
+        }
+        let text = "the codec private data of a track never came; its fragment can't be sent";
+        self.report(StreamError::new(StreamErrorKind::Mux, text));
+        self.evict(first_seq, super::DropReason::IncompleteFragment);
+        // The fragment after it may do better.
+        self.timers.arm(Timer::Pace, now);
+        false
+    }
+
+    /// Waits longer after each session in a row of which nothing came.
+    fn fruitless_wait(&mut self, now: Instant) {
+        let wait = self.fruitless.next_wait(Urgency::Failed);
+        self.progress = Progress::Waiting;
+        self.timers.arm(Timer::Retry, now + wait);
     }
 
     /// Offers the next item to a session; says whether it was handed over.
@@ -287,10 +317,29 @@ impl StreamMachine {
         }
         self.timers.cancel(Timer::Rollover);
         self.timers.cancel(Timer::Pace);
-        self.timers
-            .arm(Timer::LastAck, now + self.config.last_ack_timeout);
+        self.await_last_ack(now);
         self.push(Output::Finish(id));
         self.deliver_what_is_written(id);
+    }
+
+    /// Waits for the last acknowledgement of an ended session, counted from the last progress on it.
+    fn await_last_ack(&mut self, now: Instant) {
+        // A service that is slower than the limit gets twice the time after each session that was given up for it.
+        let wait = self
+            .config
+            .last_ack_timeout
+            .saturating_mul(1 << self.late_last_acks.min(5));
+        self.timers.arm(Timer::LastAck, now + wait);
+    }
+
+    /// Something was written or heard on a session that is to end.
+    fn note_progress(&mut self, id: SessionId, now: Instant) {
+        if self
+            .session_mut(id)
+            .is_some_and(|session| session.phase == Phase::Finishing)
+        {
+            self.await_last_ack(now);
+        }
     }
 
     fn end_idle_session(&mut self, now: Instant) {
@@ -321,10 +370,13 @@ impl StreamMachine {
 
     /// Items were written to the connection.
     pub(super) fn written(&mut self, id: SessionId, seq: u64, bytes: u64, now: Instant) {
+        let acks = self.config.acks;
+        self.note_progress(id, now);
         let Some(session) = self.session_mut(id) else {
             return;
         };
         session.written_up_to(seq, bytes, now);
+        session.waiting_since = session.is_owed(acks).then_some(now);
         let written: Vec<u64> = session
             .wire
             .iter()
@@ -350,9 +402,12 @@ impl StreamMachine {
         let done: Vec<u64> = session
             .wire
             .iter()
-            .filter(|wire| wire.complete && wire.written_at.is_some())
+            .filter(|wire| wire.complete && wire.written_at.is_some() && !wire.settled)
             .map(|wire| wire.first_seq)
             .collect();
+        for wire in &mut session.wire {
+            wire.settled |= wire.complete && wire.written_at.is_some();
+        }
         for first_seq in done {
             self.deliver(first_seq);
         }
@@ -367,7 +422,7 @@ impl StreamMachine {
             return;
         }
         let was_finishing = session.phase == Phase::Finishing;
-        let was_accepted = session.accepted;
+        let (was_accepted, was_fruitful) = (session.accepted, session.has_delivered);
         self.close_session(id);
         let error = result.err().map(Arc::new);
         let told = error
@@ -378,7 +433,13 @@ impl StreamMachine {
             error: told,
         }));
         match error {
-            // The service or we ended it in good order; what isn't delivered goes up again.
+            // The service or we ended it in good order; what isn't delivered goes up again, ever more slowly while nothing
+            // comes of it.
+            None if self.counters.buffered.frames > 0 && !was_fruitful => {
+                let text = "the session ended before anything was delivered";
+                self.report(StreamError::new(StreamErrorKind::Timeout, text));
+                self.fruitless_wait(now);
+            }
             None => {}
             Some(_) if was_finishing && self.counters.buffered.frames == 0 => {}
             Some(error) => {
@@ -466,24 +527,22 @@ impl StreamMachine {
     }
 
     /// Closes a session's connection at once and opens another as soon as the connect spacing allows.
-    pub(super) fn abandon(&mut self, id: SessionId) {
+    pub(super) fn abandon(&mut self, id: SessionId, why: Option<StreamError>) {
         let alive = self
             .session_mut(id)
             .is_some_and(|session| session.phase != Phase::Over);
         if alive {
             self.push(Output::Abort(id));
             self.close_session(id);
-            self.push(Output::Event(StreamEvent::SessionClosed {
-                session: id,
-                error: None,
-            }));
+            let error = why.map(|error| error.on_stream(&self.config.stream));
+            self.push(Output::Event(StreamEvent::SessionClosed { session: id, error }));
         }
     }
 
     pub(super) fn reset_connection(&mut self, _now: Instant) {
         let ids: Vec<SessionId> = self.sessions.iter().map(|session| session.id).collect();
         for id in ids {
-            self.abandon(id);
+            self.abandon(id, None);
         }
     }
 
@@ -501,8 +560,8 @@ impl StreamMachine {
 
     /// An item handed over can't be sent: its bytes are lost, or it can't be muxed.
     pub(super) fn unsendable(&mut self, id: SessionId, seq: u64, error: StreamError, now: Instant) {
-        self.report(error);
-        self.abandon(id);
+        self.report(error.clone());
+        self.abandon(id, Some(error));
         let fragment = self.view.fragment(seq).map(|info| info.stored.first_seq);
         if let Some(first_seq) = fragment {
             self.evict(first_seq, super::DropReason::StoreFailure);
@@ -521,7 +580,7 @@ impl StreamMachine {
     }
 
     /// An ended session has not had its last acknowledgement in time: what it lacks is sent again.
-    pub(super) fn last_ack_is_late(&mut self, _now: Instant) {
+    pub(super) fn last_ack_is_late(&mut self, now: Instant) {
         let late: Vec<SessionId> = self
             .sessions
             .iter()
@@ -529,7 +588,10 @@ impl StreamMachine {
             .map(|session| session.id)
             .collect();
         for id in late {
-            self.abandon(id);
+            self.late_last_acks += 1;
+            let text = "the last acknowledgement of the session did not come in time";
+            self.abandon(id, Some(StreamError::new(StreamErrorKind::Timeout, text)));
+            self.wait_then(self.step, Urgency::Failed, now);
         }
     }
 
@@ -540,14 +602,15 @@ impl StreamMachine {
         };
         if now < last + timeout {
             self.timers.arm(Timer::Idle, last + timeout);
-        } else if self.sending().is_some() && matches!(self.stopping, Stopping::No) {
+        } else if !self.is_idle && matches!(self.stopping, Stopping::No) {
+            // With or without a session: the fragment is to be complete when the next one carries it.
             self.push(Output::CloseFragment);
         }
     }
 
     /// Something was handed over: from now on a word from the service is due.
     fn await_word(&mut self, now: Instant) {
-        let (Some(staleness), AckMode::Required) = (self.config.staleness, self.config.acks) else {
+        let Some(staleness) = self.config.staleness else {
             return;
         };
         let Some(session) = self.sending_mut() else { return };
@@ -561,10 +624,12 @@ impl StreamMachine {
 
     /// The service said something on a session.
     pub(super) fn heard(&mut self, id: SessionId, now: Instant) {
+        let acks = self.config.acks;
         let Some(session) = self.session_mut(id) else {
             return;
         };
-        session.waiting_since = session.is_owed_acks().then_some(now);
+        session.waiting_since = session.is_owed(acks).then_some(now);
+        self.note_progress(id, now);
     }
 
     pub(super) fn check_staleness(&mut self, now: Instant) {
@@ -581,7 +646,8 @@ impl StreamMachine {
         self.sessions_counters.stale_connections += 1;
         let silence = now.saturating_duration_since(since);
         self.push(Output::Event(StreamEvent::ConnectionStale { silence }));
-        self.abandon(id);
+        let text = format!("nothing was written or acknowledged for {} s", silence.as_secs());
+        self.abandon(id, Some(StreamError::new(StreamErrorKind::Timeout, text)));
         self.wait_then(self.step, Urgency::Failed, now);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kvs_client::AckMode;
 use kvs_mkv::{Timestamp, TrackSet};
 use serde::Serialize;
 
@@ -97,6 +98,8 @@ pub(super) struct Session {
     pub(super) accepted: bool,
     /// Whether it is old enough to be replaced at the next boundary.
     pub(super) is_expiring: bool,
+    /// Whether some fragment was delivered by it.
+    pub(super) has_delivered: bool,
     /// Since when a word from the service is due.
     pub(super) waiting_since: Option<Instant>,
 }
@@ -116,6 +119,7 @@ impl Session {
             in_flight_bytes: 0,
             accepted: false,
             is_expiring: false,
+            has_delivered: false,
             waiting_since: None,
         }
     }
@@ -167,9 +171,13 @@ impl Session {
         });
     }
 
-    /// Whether the service still has something to say of what was handed over.
-    pub(super) fn is_owed_acks(&self) -> bool {
-        self.wire.iter().rev().any(|fragment| !fragment.settled)
+    /// Whether something is still to come of what was handed over: a word of the service or, where it says none, the end of
+    /// a write.
+    pub(super) fn is_owed(&self, acks: AckMode) -> bool {
+        match acks {
+            AckMode::Required => self.wire.iter().rev().any(|fragment| !fragment.settled),
+            AckMode::Off => !self.in_flight.is_empty(),
+        }
     }
 
     /// Whether some item from `first_seq` up to, and without, `end_seq` was handed over and isn't written yet.

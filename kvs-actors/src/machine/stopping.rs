@@ -1,6 +1,6 @@
 //! The end of a stream: draining, its deadline, and a failure that no retry mends.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kvs_mkv::Timestamp;
 use kvs_storage::Next;
@@ -12,6 +12,9 @@ use super::session::{Phase, SessionId};
 use super::timer::Timer;
 use crate::error::StreamError;
 use crate::events::StreamEvent;
+
+/// How long the end of the response is waited for when everything is delivered.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// Whether the stream is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,12 @@ impl StreamMachine {
         if all_sent && nothing_open {
             self.finish_session(now);
         }
+        // All that is left is the end of the response, which says nothing new: it is waited for only briefly.
+        let is_delivered = self.counters.buffered.frames == 0 && self.sending().is_none();
+        if is_delivered && self.timers.is_armed(Timer::LastAck) && !self.is_parting {
+            self.is_parting = true;
+            self.timers.arm(Timer::LastAck, now + PARTING);
+        }
         let is_over = self.sessions.iter().all(|session| session.phase == Phase::Over);
         if is_over && self.counters.buffered.frames == 0 {
             self.end();
@@ -111,7 +120,7 @@ impl StreamMachine {
 
     /// How much media time is held.
     #[must_use]
-    pub fn buffered_duration(&self) -> std::time::Duration {
+    pub fn buffered_duration(&self) -> Duration {
         self.view.totals().duration
     }
 
@@ -145,7 +154,7 @@ impl StreamMachine {
             .map(|session| session.id)
             .collect();
         for id in live {
-            self.abandon(id);
+            self.abandon(id, None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! One thread's part of a producer: it makes its services once and keeps its streams driven.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::machine::{Input, MachineConfig, Paging, StreamMachine};
 use crate::services::{Services, ServicesFactory};
 use crate::stored::StoredTracks;
 use crate::stores::ContentStores;
-use crate::stream::{StreamShared, StreamSlot, supervise};
+use crate::stream::{Appending, StreamShared, StreamSlot, supervise};
 
 /// A stream to be driven on a thread.
 pub(super) struct OpenOnShard {
@@ -167,6 +167,8 @@ async fn slot(
         uploaders: RefCell::new(HashMap::new()),
         // Matroska forbids a UID of nothing but zeros.
         segment_uid: fastrand::u128(1..).to_be_bytes(),
+        appending: RefCell::new(Appending::default()),
+        stop_at: Cell::new(None),
         stopping: RefCell::new(Vec::new()),
     }))
 }

@@ -10,7 +10,6 @@ use kvs_client::ApiName;
 use kvs_mkv::SegmentInfo;
 use tokio::sync::oneshot;
 
-use super::appending::Appending;
 use super::messages::{Flush, FlushUntil, Observe, ResetConnection, ResetStream, Stop};
 use super::slot::{StreamExit, StreamSlot};
 use crate::error::{StreamError, StreamErrorKind};
@@ -27,12 +26,10 @@ use crate::uploader::{
 /// are the matter of [`UploaderActor`](crate::UploaderActor)s.
 pub struct StreamActor {
     pub(super) slot: Rc<StreamSlot>,
-    pub(super) appending: Appending,
     exit: Option<oneshot::Sender<StreamExit>>,
     timer: Option<(Instant, SpawnHandle)>,
     transmissions: HashMap<SessionId, Vec<SendOp>>,
     flushing: Vec<oneshot::Sender<Result<(), StreamError>>>,
-    stop_at: Option<Instant>,
     told: Option<StreamState>,
     has_news: bool,
 }
@@ -41,12 +38,10 @@ impl StreamActor {
     pub(super) fn new(slot: Rc<StreamSlot>, exit: oneshot::Sender<StreamExit>) -> Self {
         StreamActor {
             slot,
-            appending: Appending::default(),
             exit: Some(exit),
             timer: None,
             transmissions: HashMap::new(),
             flushing: Vec::new(),
-            stop_at: None,
             told: None,
             has_news: true,
         }
@@ -74,6 +69,7 @@ impl StreamActor {
 
     /// Takes over what is ready in the intake, and makes room there.
     pub(super) fn attend(&mut self, ctx: &mut Context<Self>) {
+        self.take_append_answer(ctx);
         self.take_over(ctx);
         self.make_room();
         self.drive(ctx);
@@ -90,8 +86,8 @@ impl StreamActor {
     /// Does what the machine says until it says nothing more.
     pub(super) fn drive(&mut self, ctx: &mut Context<Self>) {
         loop {
-            if self.appending.is_idle()
-                && let Some(deadline) = self.stop_at.take()
+            if self.slot.appending.borrow().is_idle()
+                && let Some(deadline) = self.slot.stop_at.take()
             {
                 self.handle_input(Input::Stop { deadline });
             }
@@ -130,7 +126,7 @@ impl StreamActor {
                 }
             }
             Output::PageIn { seqs } => self.page_in(seqs, ctx),
-            Output::Release { seqs } => self.release(seqs, ctx),
+            Output::Release { seqs } => self.release(seqs),
             Output::CloseFragment => {
                 self.slot.shared.intake().close_idle_fragment();
                 self.take_over(ctx);
@@ -225,7 +221,7 @@ impl StreamActor {
     /// Accepted frames that the machine doesn't know of yet.
     fn queued(&self) -> Tally {
         let mut queued = self.slot.shared.intake().queued();
-        queued.add(self.appending.held());
+        queued.add(self.slot.appending.borrow().held());
         queued
     }
 
@@ -263,6 +259,7 @@ impl Actor for StreamActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.listen(ctx);
+        self.slot.appending.borrow_mut().resume();
         self.handle_input(Input::Start);
         self.attend(ctx);
     }
@@ -308,7 +305,7 @@ impl Handler<Stop> for StreamActor {
         self.slot.stopping.borrow_mut().push(answer);
         self.slot.shared.intake().close();
         let deadline = self.slot.shared.clock.now() + timeout;
-        self.stop_at = Some(deadline);
+        self.slot.stop_at.set(Some(deadline));
         // A store that doesn't answer must not hold up the deadline.
         ctx.run_later(timeout, move |actor, ctx| {
             actor.input(Input::Stop { deadline }, ctx);

@@ -3,14 +3,14 @@
 //! All of it runs on the caller's side under one lock, so that a frame is refused at the call or not at all, and so that
 //! what was accepted survives whatever becomes of the stream's actor.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kvs_mkv::Correction;
 use kvs_mkv::{
     FragmentMetadata, Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop, OrderErrorKind,
-    Ordered, Tag, Timestamp, TrackAdapter, TrackFormat, TrackSet,
+    Ordered, Tag, Timestamp, Track, TrackAdapter, TrackFormat, TrackKind, TrackSet,
 };
 use kvs_storage::{ITEM_OVERHEAD, Reservation};
 
@@ -70,6 +70,15 @@ impl Ready {
     }
 }
 
+/// What a frame begins on its track.
+enum Begins {
+    Nothing,
+    /// The first format that is known.
+    First(TrackFormat),
+    /// Another format than before.
+    New(TrackFormat),
+}
+
 /// Why no frame is taken any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {
@@ -86,6 +95,10 @@ pub(crate) struct Intake {
     tracks: TrackSet,
     /// The tracks that the fragment handed out last carries.
     session_tracks: Option<Arc<TrackSet>>,
+    /// The format of the newest accepted frame of each track.
+    latest: BTreeMap<u8, TrackFormat>,
+    /// Formats that refused frames told and no accepted one has yet.
+    untold: BTreeMap<u8, TrackFormat>,
     /// Formats that frames still in the orderer begin, in the order of their frames.
     coming: VecDeque<(u8, TrackFormat)>,
     /// A fragment whose formats aren't all seen yet.
@@ -112,6 +125,8 @@ impl Intake {
             silence_limit: config.silence_limit,
             ..OrderConfig::default()
         };
+        let known = |track: &Track| Some((track.number, track.format.clone()?));
+        let latest = tracks.iter().filter_map(known).collect();
         Ok(Intake {
             gate: Gate::Open,
             anchor: Anchor::new(config.time_base),
@@ -119,6 +134,8 @@ impl Intake {
             orderer: FrameOrderer::new(&tracks, order),
             tracks,
             session_tracks: None,
+            latest,
+            untold: BTreeMap::new(),
             coming: VecDeque::new(),
             opening: None,
             held_back: VecDeque::new(),
@@ -171,26 +188,29 @@ impl Intake {
             }
             Err(error) => return Err(PutError::new(PutErrorKind::Invalid(Arc::new(error)), frame)),
         };
-        let cost = adapted.frame.data.len() as u64 + ITEM_OVERHEAD;
+        let kvs_mkv::Adapted {
+            frame: mut ready,
+            format,
+            ..
+        } = adapted;
+        // A frame that was refused may have been the one to tell the format; the next that can begin it does.
+        let format = format.or_else(|| self.untold_format(number, &ready));
+        let begins = self.begins(number, format, &mut ready);
+        let cost = ready.data.len() as u64 + ITEM_OVERHEAD;
         if let Err(kind) = adjust(&mut charge, cost, extra) {
+            self.refuse_format(number, begins);
             return Err(PutError::new(kind, frame));
         }
-        let is_new_format = adapted.frame.flags.contains(FrameFlags::NEW_FORMAT);
-        let tally = Tally::frame(adapted.frame.data.len() as u64);
-        let correction = match self.orderer.push(adapted.frame) {
+        let tally = Tally::frame(ready.data.len() as u64);
+        let correction = match self.orderer.push(ready) {
             Ok(correction) => correction,
             Err(error) => {
+                self.refuse_format(number, begins);
                 let (kind, text) = (error.kind(), error.to_string());
                 return Err(PutError::new(PutErrorKind::Order { kind, text }, frame));
             }
         };
-        if let Some(format) = adapted.format {
-            if is_new_format {
-                self.coming.push_back((number, format));
-            } else {
-                self.tracks = self.tracks.clone().with_format(number, format);
-            }
-        }
+        self.take_format(number, begins);
         if let Some(correction) = &correction {
             pts = correction.to;
         }
@@ -199,6 +219,54 @@ impl Intake {
         merge(&mut self.charge, charge);
         self.collect();
         Ok(Accepted { pts, correction })
+    }
+
+    /// The format that a refused frame told and that this one may begin in its place.
+    fn untold_format(&mut self, number: u8, frame: &Frame) -> Option<TrackFormat> {
+        let is_video = self
+            .tracks
+            .get(number)
+            .is_some_and(|track| track.kind == TrackKind::Video);
+        if is_video && !frame.is_key() {
+            None
+        } else {
+            self.untold.remove(&number)
+        }
+    }
+
+    /// What a frame's format means for its track, and the mark it needs on the frame.
+    fn begins(&self, number: u8, format: Option<TrackFormat>, frame: &mut Frame) -> Begins {
+        frame.flags.remove(FrameFlags::NEW_FORMAT);
+        let latest = self.latest.get(&number);
+        match format {
+            None => Begins::Nothing,
+            Some(format) if latest == Some(&format) => Begins::Nothing,
+            Some(format) if latest.is_none() => Begins::First(format),
+            Some(format) => {
+                frame.flags.insert(FrameFlags::NEW_FORMAT);
+                Begins::New(format)
+            }
+        }
+    }
+
+    fn refuse_format(&mut self, number: u8, begins: Begins) {
+        if let Begins::First(format) | Begins::New(format) = begins {
+            self.untold.insert(number, format);
+        }
+    }
+
+    fn take_format(&mut self, number: u8, begins: Begins) {
+        match begins {
+            Begins::Nothing => {}
+            Begins::First(format) => {
+                self.latest.insert(number, format.clone());
+                self.tracks = self.tracks.clone().with_format(number, format);
+            }
+            Begins::New(format) => {
+                self.latest.insert(number, format.clone());
+                self.coming.push_back((number, format));
+            }
+        }
     }
 
     /// Everything that is ready for the stream's thread.

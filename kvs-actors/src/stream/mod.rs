@@ -9,6 +9,7 @@ mod shared;
 mod slot;
 
 pub use actor::StreamActor;
+pub(crate) use appending::Appending;
 pub use handle::{EventStream, StreamHandle};
 pub use intake::Accepted;
 pub use messages::{FlushUntil, Observe};

@@ -1,17 +1,19 @@
 //! What outlives a stream's actor: its machine, its store and its sessions; and the watch that builds a new actor.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, Addr};
-use kvs_storage::ContentStore;
+use kvs_storage::{ContentStore, StoreError};
 use tokio::sync::oneshot;
 
 use super::actor::StreamActor;
+use super::appending::Appending;
 use super::shared::{Seat, StreamShared};
-use crate::error::StreamError;
+use crate::error::{StreamError, StreamErrorKind};
 use crate::events::{StreamEvent, StreamEvents, dispatch};
 use crate::machine::{Input, SessionId, StreamMachine};
 use crate::report::StopReport;
@@ -34,6 +36,10 @@ pub(crate) struct StreamSlot {
     pub(crate) uploaders: RefCell<HashMap<SessionId, Addr<UploaderActor>>>,
     /// The Segment's UID: one for all sessions of the stream.
     pub(crate) segment_uid: [u8; 16],
+    /// What was taken from the intake and is not with the machine yet.
+    pub(crate) appending: RefCell<Appending>,
+    /// When a stop that was asked for has its deadline, until the machine knows of it.
+    pub(crate) stop_at: Cell<Option<Instant>>,
     /// Who waits for the stream to have stopped.
     pub(crate) stopping: RefCell<Vec<oneshot::Sender<Result<StopReport, StreamError>>>>,
 }
@@ -48,6 +54,14 @@ impl StreamSlot {
         dispatch(self.callbacks.as_ref(), self.name(), &event);
         // Nobody may listen.
         let _ = self.shared.events.send(event);
+    }
+}
+
+impl StreamSlot {
+    /// The content store failed at something that no frame waits for.
+    pub(crate) fn store_failed(&self, error: StoreError) {
+        let error = StreamError::new(StreamErrorKind::Store, error.to_string()).with_source(error);
+        self.tell(StreamEvent::Error(error.on_stream(self.name())));
     }
 }
 
@@ -73,8 +87,8 @@ pub(crate) async fn supervise(slot: Rc<StreamSlot>) -> StreamExit {
                 rebuilds += 1;
                 slot.tell(StreamEvent::Rebuilt);
                 let now = slot.shared.clock.now();
-                // Its sessions answered to the actor that is gone.
-                slot.machine.borrow_mut().handle(Input::ResetConnection, now);
+                // Its sessions and calls answered to the actor that is gone.
+                slot.machine.borrow_mut().handle(Input::DriverReplaced, now);
             }
             Err(_) => break StreamExit::GivenUp,
         }

@@ -615,3 +615,97 @@ fn a_stored_fragment_that_can_not_be_read_is_reported_and_passed_over() {
             .any(|event| matches!(event, StreamEvent::Error(_)))
     );
 }
+
+#[test]
+fn an_open_fragment_is_closed_on_idle_even_if_the_connection_was_lost_meanwhile() {
+    let mut rig = Rig::ready(config());
+    rig.open_fragment(1_000);
+    rig.opened();
+    rig.pass(10 * SECOND);
+    rig.end(Err(lost()));
+    rig.pass(15 * SECOND);
+    assert_eq!(rig.closes, 1);
+    rig.input(Input::FragmentEnd { tags: Vec::new() });
+    rig.input(Input::FragmentClosed);
+    rig.ack(AckEvent::Persisted, 1_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+    rig.end(Ok(()));
+    rig.pass(300 * SECOND);
+    assert_eq!(rig.plans.len(), 2);
+}
+
+#[test]
+fn the_end_of_a_session_is_awaited_as_long_as_it_makes_progress() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.opened();
+    rig.input(Input::Stop {
+        deadline: rig.now + 300 * SECOND,
+    });
+    let session = rig.session();
+    for seq in 1..=3 {
+        rig.pass(4 * SECOND);
+        rig.input(Input::Written {
+            session,
+            seq,
+            bytes: 100,
+        });
+    }
+    rig.pass(4 * SECOND);
+    rig.ack(AckEvent::Received, 1_000);
+    rig.pass(4 * SECOND);
+    assert!(rig.aborted.is_empty());
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.end(Ok(()));
+    assert!(rig.stopped);
+}
+
+#[test]
+fn a_service_that_is_slow_to_persist_gets_more_time_with_each_session() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.opened();
+    rig.input(Input::Stop {
+        deadline: rig.now + 300 * SECOND,
+    });
+    let mut seen = 1;
+    for _ in 0..58 {
+        rig.pass(SECOND);
+        if rig.plans.len() > seen {
+            seen = rig.plans.len();
+            rig.opened();
+        }
+    }
+    assert!(rig.plans.len() <= 4, "{}", rig.plans.len());
+}
+
+#[test]
+fn sessions_that_end_well_and_deliver_nothing_come_ever_more_slowly() {
+    let mut rig = Rig::ready(MachineConfig {
+        idle_timeout: None,
+        ..config()
+    });
+    rig.fragment(1_000);
+    for _ in 0..200 {
+        rig.opened();
+        rig.end(Ok(()));
+        let before = rig.plans.len();
+        while rig.plans.len() == before {
+            rig.pass(SECOND / 10);
+        }
+    }
+    assert!(rig.now.duration_since(rig.began) > 300 * SECOND);
+    assert!(
+        rig.events
+            .iter()
+            .any(|event| matches!(event, StreamEvent::Error(_)))
+    );
+}
+
+#[test]
+fn a_call_that_died_with_its_driver_is_made_again() {
+    let mut rig = Rig::new(config());
+    assert_eq!(rig.calls.pop(), Some(ServiceCall::Describe));
+    rig.input(Input::DriverReplaced);
+    assert_eq!(rig.calls, [ServiceCall::Describe]);
+}

@@ -15,6 +15,7 @@ use crate::machine::{
 
 pub(super) struct Rig {
     pub(super) machine: StreamMachine,
+    pub(super) began: Instant,
     pub(super) now: Instant,
     pub(super) tracks: Arc<TrackSet>,
     pub(super) calls: Vec<ServiceCall>,
@@ -50,9 +51,11 @@ pub(super) fn lost() -> ClientError {
 
 impl Rig {
     pub(super) fn new(config: MachineConfig) -> Self {
+        let began = Instant::now();
         let mut rig = Rig {
             machine: StreamMachine::new(config),
-            now: Instant::now(),
+            began,
+            now: began,
             tracks: tracks(),
             calls: Vec::new(),
             plans: Vec::new(),
