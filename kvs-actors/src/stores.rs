@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kvs_client::LocalFuture;
 use kvs_storage::spool::{Spool, SpoolOptions, StreamIdentity};
@@ -26,6 +26,11 @@ pub trait ContentStores: Send + Sync + 'static {
     /// # Errors
     /// [`StreamErrorKind::Store`], with what stands in the way.
     fn open<'a>(&'a self, stream: &'a str) -> LocalFuture<'a, Result<OpenedStore, StreamError>>;
+
+    /// Ends what the stores share, when the last of them is closed. Default: there is nothing to end.
+    fn close(&self) -> LocalFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Media in memory: it ends with the process.
@@ -43,9 +48,9 @@ impl ContentStores for MemoryStores {
 }
 
 /// Media in a durable spool: what is not delivered when the process ends is delivered when it runs again.
-#[derive(Clone)]
 pub struct SpoolStores {
-    spool: Arc<Spool>,
+    /// `None` once it was closed.
+    spool: Mutex<Option<Arc<Spool>>>,
     identity: StreamIdentity,
 }
 
@@ -64,28 +69,44 @@ impl SpoolStores {
             StreamError::new(StreamErrorKind::Store, error.to_string()).with_source(error)
         })?;
         Ok(SpoolStores {
-            spool: Arc::new(spool),
+            spool: Mutex::new(Some(Arc::new(spool))),
             identity,
         })
+    }
+}
+
+impl SpoolStores {
+    fn spool(&self) -> MutexGuard<'_, Option<Arc<Spool>>> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ContentStores for SpoolStores {
     fn open<'a>(&'a self, stream: &'a str) -> LocalFuture<'a, Result<OpenedStore, StreamError>> {
         Box::pin(async move {
-            let opened = self
-                .spool
-                .open_stream(stream, &self.identity)
-                .await
-                .map_err(|error| {
-                    StreamError::new(StreamErrorKind::Store, error.to_string())
-                        .with_source(error)
-                        .on_stream(stream)
-                })?;
+            let Some(spool) = self.spool().clone() else {
+                let text = "the spool was closed";
+                return Err(StreamError::new(StreamErrorKind::Stopped, text).on_stream(stream));
+            };
+            let opened = spool.open_stream(stream, &self.identity).await.map_err(|error| {
+                StreamError::new(StreamErrorKind::Store, error.to_string())
+                    .with_source(error)
+                    .on_stream(stream)
+            })?;
             Ok(OpenedStore {
                 store: Rc::new(opened.store),
                 paging: Paging::On,
             })
+        })
+    }
+
+    fn close(&self) -> LocalFuture<'_, ()> {
+        Box::pin(async move {
+            let spool = self.spool().take();
+            // Whoever still opens a stream in it keeps it open.
+            if let Some(spool) = spool.and_then(Arc::into_inner) {
+                spool.close().await;
+            }
         })
     }
 }

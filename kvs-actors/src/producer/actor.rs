@@ -21,6 +21,9 @@ use crate::services::ServicesFactory;
 use crate::stores::ContentStores;
 use crate::stream::{StreamHandle, StreamShared};
 
+/// How long the content stores may take to close.
+const STORES_CLOSE: Duration = Duration::from_secs(5);
+
 /// Everything a producer is made of.
 #[derive(Clone)]
 pub struct ProducerSetup {
@@ -240,8 +243,11 @@ impl Handler<StopProducer> for ProducerActor {
 
     fn handle(&mut self, StopProducer { timeout }: StopProducer, _: &mut Self::Context) -> Self::Result {
         let streams: Vec<StreamHandle> = self.streams.values().cloned().collect();
+        let stores = Arc::clone(&self.setup.stores);
         let stopping = async move {
             let reports = join_all(streams.iter().map(|stream| stream.stop(timeout))).await;
+            // Another producer may want what the stores hold; a disk that hangs must not hold up the end.
+            let _ = tokio::time::timeout(STORES_CLOSE, stores.close()).await;
             reports.into_iter().flatten().collect::<Vec<_>>()
         };
         Box::pin(stopping.into_actor(self).map(|reports, actor, ctx| {
