@@ -129,7 +129,7 @@ impl StreamActor {
                     self.handle_input(Input::Dropped { pts, tally, reason });
                 }
                 Step::Ready(Ready::Corrected(correction)) => {
-                    self.slot.tell(StreamEvent::Corrected(correction))
+                    self.slot.tell(StreamEvent::Corrected(correction));
                 }
                 Step::Ready(Ready::KeyFrameWanted { track, open_for }) => {
                     self.slot.tell(StreamEvent::KeyFrameWanted { track, open_for });
