@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p kvs-testkit --example cycles -- 10000 1000`: so many cycles that deliver, then so many that fail.
 
+#![allow(clippy::print_stdout)] // printing is what it is for
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -47,11 +49,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut counts = std::env::args().skip(1).map(|count| count.parse::<u32>());
     let good = counts.next().transpose()?.unwrap_or(100);
     let failing = counts.next().transpose()?.unwrap_or(10);
-    let mut say = Vec::new();
 
     let mut delivered = 0;
     for n in 0..good {
-        // A fresh mock now and then, so that its ledger doesn't grow with the cycles.
         if n % 100 == 0 || n + 1 == good {
             say.push(format!(
                 "{n} cycles: {} KiB resident",
