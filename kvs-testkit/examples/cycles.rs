@@ -53,11 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut delivered = 0;
     for n in 0..good {
         if n % 100 == 0 || n + 1 == good {
-            say.push(format!(
-                "{n} cycles: {} KiB resident",
-                resident_kib().unwrap_or(0)
-            ));
-            println!("{}", say.last().map_or("", String::as_str));
+            println!("{n} cycles: {} KiB resident", resident_kib().unwrap_or(0));
         }
         let kvs = MockKvs::start().await;
         let builder = Producer::builder()
