@@ -23,7 +23,9 @@ mod time_base;
 mod uploader;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{FragmentTimes, Handover, ProducerConfig, RollbackPolicy, StreamConfig};
+pub use config::{FragmentTimes, Handover, ProducerConfig, RollbackPolicy, SettingInfo, StreamConfig};
+#[cfg(feature = "config-files")]
+pub use config::{Settings, SettingsSources};
 pub use error::{PutError, PutErrorKind, StreamError, StreamErrorKind};
 pub use events::{FragmentAck, LogEvents, ProducerEvents, StreamEvent, StreamEvents, StreamState};
 pub use producer::{Producer, ProducerActor, ProducerBuilder, ProducerHandle, ProducerSetup, ProducerState};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kvs_client::{AckMode, CreateStream};
-use kvs_mkv::{Codec, TimecodeScale, Track, TrackSet};
+use kvs_mkv::{TimecodeScale, Track, TrackSet};
 use kvs_storage::OverflowPolicy;
 
 use crate::error::{StreamError, StreamErrorKind};
@@ -152,6 +152,18 @@ impl StreamConfig {
         }
     }
 
+    /// For live media that may come late but should come: more is held, puts wait longer, and the oldest fragments go only
+    /// when five times as much waits as for [`realtime`](Self::realtime).
+    #[must_use]
+    pub fn near_realtime(name: impl Into<String>) -> Self {
+        StreamConfig {
+            put_timeout: Duration::from_secs(5),
+            buffer_duration: Some(Duration::from_secs(600)),
+            max_latency: Some(Duration::from_secs(300)),
+            ..StreamConfig::realtime(name)
+        }
+    }
+
     /// For recordings: nothing is ever dropped; a put waits for room instead.
     #[must_use]
     pub fn offline(name: impl Into<String>) -> Self {
@@ -253,75 +265,10 @@ impl StreamConfig {
         self
     }
 
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// [`StreamErrorKind::InvalidConfig`] naming the setting, its value and what is allowed.
-    pub fn validate(&self) -> Result<(), StreamError> {
-        let stream = &self.name;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        if stream.is_empty() || stream.len() > 256 || !stream.chars().all(allowed) {
-            return Err(invalid(
-                "name",
-                &format!("{stream:?}"),
-                "1 to 256 characters out of a-z A-Z 0-9 _ . -",
-            ));
-        }
-        self.track_set()?;
-        // Frames of these codecs can't tell it.
-        let untold = |track: &&Track| matches!(track.codec, Codec::Raw { .. }) && !track.is_ready();
-        if let Some(track) = self.tracks.iter().find(untold) {
-            let value = format!("track {} without codec private data", track.number);
-            return Err(invalid(
-                "tracks",
-                &value,
-                "codec private data, if only empty, for this codec",
-            ));
-        }
-        if self.retention_hours > Self::MAX_RETENTION_HOURS {
-            return Err(invalid(
-                "retention_hours",
-                &self.retention_hours.to_string(),
-                "0 to 87600",
-            ));
-        }
-        if self.tags.len() > 50 {
-            return Err(invalid(
-                "tags",
-                &format!("{} tags", self.tags.len()),
-                "at most 50",
-            ));
-        }
-        if self.session_duration.is_zero() || self.session_duration > Self::MAX_SESSION_DURATION {
-            return Err(invalid(
-                "session_duration",
-                &format!("{:?}", self.session_duration),
-                "up to 45 min",
-            ));
-        }
-        for (key, value) in [
-            ("idle_timeout", self.idle_timeout),
-            ("staleness", self.staleness),
-            ("silence_limit", self.silence_limit),
-            ("received_limit", self.received_limit),
-            ("max_latency", self.max_latency),
-            ("buffer_duration", self.buffer_duration),
-        ] {
-            if value.is_some_and(|value| value.is_zero()) {
-                return Err(invalid(key, "0", "more than nothing, or none at all"));
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn track_set(&self) -> Result<TrackSet, StreamError> {
         TrackSet::new(self.tracks.clone()).map_err(|error| {
-            invalid(
-                "tracks",
-                &format!("{} declared", self.tracks.len()),
-                &error.to_string(),
-            )
-            .with_source(error)
+            let text = format!("setting tracks has {} tracks: {error}", self.tracks.len());
+            StreamError::new(StreamErrorKind::InvalidConfig, text).with_source(error)
         })
     }
 
@@ -347,13 +294,6 @@ impl StreamConfig {
         }
         CreatePolicy::Create(stream)
     }
-}
-
-fn invalid(key: &str, value: &str, allowed: &str) -> StreamError {
-    StreamError::new(
-        StreamErrorKind::InvalidConfig,
-        format!("setting {key} is {value}, allowed: {allowed}"),
-    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::thread;
 
 use actix::Actor;
 use kvs_auth::{ProvideCredentials, SharedCredentialsProvider};
-use kvs_client::{Client, ClientConfig, DEFAULT_REGION, TlsOptions, Url};
+use kvs_client::{Client, ClientConfig, TlsOptions, Url};
 use kvs_storage::spool::{SpoolOptions, StreamIdentity};
 
 use super::actor::{ProducerActor, ProducerSetup};
@@ -32,10 +32,8 @@ impl Producer {
 
 /// What reaches the service.
 enum Reach {
-    /// The service's HTTP API with these settings.
+    /// The service's HTTP API, as the settings say.
     Http {
-        region: String,
-        endpoint: Option<String>,
         tls: TlsOptions,
         credentials: Option<SharedCredentialsProvider>,
     },
@@ -49,15 +47,10 @@ enum Reach {
 pub struct ProducerBuilder {
     config: ProducerConfig,
     reach: Reach,
-    stores: StoresChoice,
+    /// Where media lives, if not where the settings say.
+    stores: Option<Arc<dyn ContentStores>>,
     clock: Arc<dyn Clock>,
     events: Arc<dyn ProducerEvents>,
-}
-
-/// Where media lives.
-enum StoresChoice {
-    Stores(Arc<dyn ContentStores>),
-    Spool { dir: PathBuf, options: SpoolOptions },
 }
 
 impl Default for ProducerBuilder {
@@ -65,12 +58,10 @@ impl Default for ProducerBuilder {
         ProducerBuilder {
             config: ProducerConfig::default(),
             reach: Reach::Http {
-                region: DEFAULT_REGION.to_owned(),
-                endpoint: None,
                 tls: TlsOptions::default(),
                 credentials: None,
             },
-            stores: StoresChoice::Stores(Arc::new(MemoryStores)),
+            stores: None,
             clock: Arc::new(SystemClock),
             events: Arc::new(LogEvents),
         }
@@ -89,18 +80,14 @@ impl ProducerBuilder {
     /// The region, such as `us-west-2`, which is the default.
     #[must_use]
     pub fn region(mut self, to: impl Into<String>) -> Self {
-        if let Reach::Http { region, .. } = &mut self.reach {
-            *region = to.into();
-        }
+        self.config.region = to.into();
         self
     }
 
     /// The control plane to talk to instead of the region's: `http://…` or `https://…`.
     #[must_use]
     pub fn endpoint(mut self, to: impl Into<String>) -> Self {
-        if let Reach::Http { endpoint, .. } = &mut self.reach {
-            *endpoint = Some(to.into());
-        }
+        self.config.endpoint = Some(to.into());
         self
     }
 
@@ -153,7 +140,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// All settings at once.
+    /// All settings at once, region and endpoint included.
     #[must_use]
     pub fn config(mut self, config: ProducerConfig) -> Self {
         self.config = config;
@@ -164,17 +151,15 @@ impl ProducerBuilder {
     /// producer ends is delivered first when a producer with the same directory opens the stream again.
     #[must_use]
     pub fn spool(mut self, dir: impl Into<PathBuf>, options: SpoolOptions) -> Self {
-        self.stores = StoresChoice::Spool {
-            dir: dir.into(),
-            options,
-        };
+        self.config.spool_directory = Some(dir.into());
+        self.config.spool = options;
         self
     }
 
-    /// Content stores of one's own. Default: in memory.
+    /// Content stores of one's own, in place of memory or a spool.
     #[must_use]
     pub fn stores(mut self, stores: impl ContentStores) -> Self {
-        self.stores = StoresChoice::Stores(Arc::new(stores));
+        self.stores = Some(Arc::new(stores));
         self
     }
 
@@ -205,32 +190,19 @@ impl ProducerBuilder {
                 identity = identity_of(&client);
                 http_services(client)
             }
-            Reach::Http {
-                region,
-                endpoint,
-                tls,
-                credentials,
-            } => {
-                let Some(credentials) = credentials else {
-                    return Err(invalid("no credentials are set: credentials(…) is needed"));
-                };
-                let mut config = ClientConfig::new(region, credentials).tls(tls);
-                if let Some(endpoint) = endpoint {
-                    let url = Url::parse(&endpoint).map_err(|error| {
-                        invalid(&format!("setting endpoint is {endpoint:?}: {error}")).with_source(error)
-                    })?;
-                    config = config.endpoint(url);
-                }
-                let client = config
-                    .build()
-                    .map_err(|error| invalid(&error.to_string()).with_source(error))?;
+            Reach::Http { tls, credentials } => {
+                let credentials =
+                    credentials.ok_or_else(|| invalid("no credentials are set: credentials(…) is needed"))?;
+                let client = client_config(&self.config, tls, credentials)?.build();
+                let client = client.map_err(|error| invalid(&error.to_string()).with_source(error))?;
                 identity = identity_of(&client);
                 http_services(client)
             }
         };
-        let stores = match self.stores {
-            StoresChoice::Stores(stores) => stores,
-            StoresChoice::Spool { dir, options } => Arc::new(SpoolStores::open(dir, options, identity)?),
+        let stores = match (self.stores, &self.config.spool_directory) {
+            (Some(stores), _) => stores,
+            (None, Some(dir)) => Arc::new(SpoolStores::open(dir, self.config.spool.clone(), identity)?),
+            (None, None) => Arc::new(MemoryStores),
         };
         Ok(ProducerSetup {
             config: self.config,
@@ -291,6 +263,32 @@ fn identity_of(client: &Client) -> StreamIdentity {
         "endpoint",
         client.control_endpoint().host_str().unwrap_or_default(),
     )
+}
+
+/// What a producer's settings mean for its client.
+fn client_config(
+    config: &ProducerConfig,
+    mut tls: TlsOptions,
+    credentials: SharedCredentialsProvider,
+) -> Result<ClientConfig, StreamError> {
+    if let Some(file) = &config.ca_file {
+        tls = tls.extra_ca_file(file);
+    }
+    let mut client = ClientConfig::new(&config.region, credentials)
+        .tls(tls)
+        .endpoint_variant(config.endpoint_variant)
+        .connect_timeout(config.connect_timeout)
+        .call_timeout(config.call_timeout);
+    if let Some(endpoint) = &config.endpoint {
+        let url = Url::parse(endpoint).map_err(|error| {
+            invalid(&format!("setting endpoint is {endpoint:?}: {error}")).with_source(error)
+        })?;
+        client = client.endpoint(url);
+    }
+    if let Some(name) = &config.user_agent {
+        client = client.user_agent(name);
+    }
+    Ok(client)
 }
 
 fn http_services(client: Client) -> ServicesFactory {
