@@ -214,7 +214,11 @@ impl Layers {
     }
 
     fn streams(&self) -> Result<Vec<StreamConfig>, StreamError> {
-        let single = stream_keys::named(&self.stream).filter(|name| !self.streams.contains_key(*name));
+        let single = self
+            .stream
+            .get("name")
+            .and_then(Value::as_text)
+            .filter(|name| !self.streams.contains_key(*name));
         let names = single.into_iter().chain(self.streams.keys().map(String::as_str));
         let streams = names.map(|name| self.stream(name)).collect::<Result<_, _>>()?;
         // What is wrong in the settings of every stream is told, even where no stream is named.

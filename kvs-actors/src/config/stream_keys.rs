@@ -8,7 +8,7 @@ use kvs_storage::OverflowPolicy;
 use super::key::{Key, SettingInfo, apply, deserialize, key, list, serialize, write_all};
 use super::key::{Origins, Unplaced, validate};
 use super::stream::{RollbackPolicy, StreamConfig};
-use super::value::{Table, Value};
+use super::value::Table;
 use crate::error::StreamError;
 use crate::time_base::TimeBase;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -247,9 +247,4 @@ impl<'de> Deserialize<'de> for StreamConfig {
         config.validate().map_err(de::Error::custom)?;
         Ok(config)
     }
-}
-
-/// The name that a table gives its stream.
-pub(super) fn named(table: &Table) -> Option<&str> {
-    table.get("name").and_then(Value::as_text)
 }
