@@ -3,6 +3,7 @@
 //! | example | shows |
 //! |---|---|
 //! | `plain_tokio` | a service on tokio that streams a camera |
+//! | `sync` | a program without async code, with settings out of TOML |
 //! | `inside_actix` | the same inside an actix system, and what the stream says of itself |
 //! | `test_with_mock` | a test that resets the connection in the middle of a fragment |
 //! | `endless_body` | how soon a frame is on the wire and acknowledged, plain and over TLS |

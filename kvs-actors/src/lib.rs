@@ -8,6 +8,7 @@
 //! [`StreamActor`] drives one stream, [`UploaderActor`] owns one `PutMedia` session. They decide nothing: what is to be
 //! done is decided by the [`machine`], which knows neither sockets nor clocks and can be driven by a simulator as well.
 
+mod blocking;
 mod clock;
 mod config;
 mod error;

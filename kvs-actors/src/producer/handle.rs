@@ -14,15 +14,15 @@ use crate::report::StopReport;
 use crate::stream::StreamHandle;
 
 /// How long an answer of the producer's thread is waited for.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// A producer. Clones are the same producer; they are `Send` and `Sync`.
 ///
 /// Dropping all handles leaves its streams running until the process ends; [`stop`](Self::stop) ends them in good order.
 #[derive(Clone)]
 pub struct ProducerHandle {
-    actor: Addr<ProducerActor>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    pub(super) actor: Addr<ProducerActor>,
+    pub(super) thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl std::fmt::Debug for ProducerHandle {
@@ -106,14 +106,17 @@ impl ProducerHandle {
     {
         match tokio::time::timeout(timeout, self.actor.send(message)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(StreamError::new(
-                StreamErrorKind::Stopped,
-                "the producer has stopped",
-            )),
-            Err(_) => {
-                let text = format!("the producer did not answer within {timeout:?}");
-                Err(StreamError::new(StreamErrorKind::Timeout, text))
-            }
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(no_answer(timeout)),
         }
     }
+}
+
+pub(super) fn stopped() -> StreamError {
+    StreamError::new(StreamErrorKind::Stopped, "the producer has stopped")
+}
+
+pub(super) fn no_answer(timeout: Duration) -> StreamError {
+    let text = format!("the producer did not answer within {timeout:?}");
+    StreamError::new(StreamErrorKind::Timeout, text)
 }

@@ -1,6 +1,7 @@
 //! A producer at run time: its actor, its handle, its builder and the threads its streams live on.
 
 mod actor;
+mod blocking;
 mod builder;
 mod handle;
 mod shard;

@@ -18,7 +18,7 @@ use crate::report::{StopReport, StreamStatus};
 const ADAPTATION_SLACK: u64 = 64;
 
 /// How much longer than its own timeout an answer of the actor is waited for.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// A stream. Clones are the same stream; they are `Send` and `Sync`.
 ///
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// with its producer.
 #[derive(Clone)]
 pub struct StreamHandle {
-    shared: Arc<StreamShared>,
+    pub(super) shared: Arc<StreamShared>,
 }
 
 impl std::fmt::Debug for StreamHandle {
@@ -212,7 +212,7 @@ impl StreamHandle {
     }
 
     /// What the frame takes of the budget, at least.
-    fn needed_by(&self, frame: &Frame) -> Result<u64, PutErrorKind> {
+    pub(super) fn needed_by(&self, frame: &Frame) -> Result<u64, PutErrorKind> {
         let needed = frame.data.len() as u64 + ITEM_OVERHEAD + ADAPTATION_SLACK;
         let limit = self.shared.budget.limit();
         if needed > limit {
@@ -222,14 +222,14 @@ impl StreamHandle {
         }
     }
 
-    fn full(&self, needed: u64) -> PutErrorKind {
+    pub(super) fn full(&self, needed: u64) -> PutErrorKind {
         PutErrorKind::Full {
             needed,
             available: self.shared.budget.available(),
         }
     }
 
-    fn accept(&self, frame: Frame, charge: Reservation) -> Result<Accepted, PutError> {
+    pub(super) fn accept(&self, frame: Frame, charge: Reservation) -> Result<Accepted, PutError> {
         let wall = self.shared.clock.wall();
         let budget = &self.shared.budget;
         let extra = |more| budget.try_reserve(more).ok_or_else(|| self.full(more));
@@ -243,27 +243,37 @@ impl StreamHandle {
         Ok(accepted)
     }
 
-    /// Asks the stream's actor, and its successor where it panics before it answers.
     async fn ask<M>(&self, timeout: Duration, message: impl Fn() -> M) -> Result<M::Result, StreamError>
     where
         M: actix::Message + Send + 'static,
         M::Result: Send,
         super::StreamActor: actix::Handler<M>,
     {
-        let asking = async {
-            let mut gone = None;
-            loop {
-                let actor = self.shared.actor(gone.as_ref()).await?;
-                match actor.send(message()).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(_) => gone = Some(actor),
-                }
+        tokio::time::timeout(timeout, self.asking(message))
+            .await
+            .unwrap_or_else(|_| Err(self.no_answer(timeout)))
+    }
+
+    /// Asks the stream's actor, and its successor where it panics before it answers.
+    pub(super) async fn asking<M>(&self, message: impl Fn() -> M) -> Result<M::Result, StreamError>
+    where
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+        super::StreamActor: actix::Handler<M>,
+    {
+        let mut gone = None;
+        loop {
+            let actor = self.shared.actor(gone.as_ref()).await?;
+            match actor.send(message()).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) => gone = Some(actor),
             }
-        };
-        tokio::time::timeout(timeout, asking).await.unwrap_or_else(|_| {
-            let text = format!("no answer within {timeout:?}");
-            Err(StreamError::new(StreamErrorKind::Timeout, text).on_stream(self.name()))
-        })
+        }
+    }
+
+    pub(super) fn no_answer(&self, timeout: Duration) -> StreamError {
+        let text = format!("no answer within {timeout:?}");
+        StreamError::new(StreamErrorKind::Timeout, text).on_stream(self.name())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod actor;
 mod appending;
+mod blocking;
 mod handle;
 mod intake;
 mod messages;
