@@ -18,6 +18,8 @@ use media::{Payload, access_unit};
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 /// Frames to a fragment.
 const GROUP: usize = 30;
+/// Bytes of frames that follow one another out of memory.
+const STREAM: usize = 64 << 20;
 
 /// A sink that keeps a batch of chunks and throws it away, as one that has written them does.
 #[derive(Default)]
@@ -43,6 +45,14 @@ fn group(size: usize, payload: Payload) -> Vec<Bytes> {
         .collect()
 }
 
+/// Groups of pictures that no cache holds.
+fn stream(size: usize, payload: Payload) -> Vec<Bytes> {
+    let frames = STREAM / size / GROUP * GROUP;
+    (0..frames)
+        .map(|index| access_unit(size, index % GROUP == 0, payload, index as u64 + 1))
+        .collect()
+}
+
 /// An adapter that has seen a key frame, and a muxer for its track.
 fn pipeline(key_frame: &Bytes) -> (TrackAdapter, Muxer) {
     let track = Track::h264();
@@ -56,17 +66,20 @@ fn pipeline(key_frame: &Bytes) -> (TrackAdapter, Muxer) {
     (adapter, muxer)
 }
 
-/// One group of pictures through adapter and muxer.
+/// Groups of pictures through adapter and muxer.
 fn send(
     adapter: &mut TrackAdapter,
     muxer: &mut Muxer,
-    group: &[Bytes],
+    frames: &[Bytes],
     now: &mut Timestamp,
     out: &mut Batch,
 ) {
-    muxer.start_fragment(*now, out).expect("rising time");
-    for (index, data) in group.iter().enumerate() {
-        let frame = Frame::video(data.clone()).pts(*now).key_if(index == 0);
+    for (index, data) in frames.iter().enumerate() {
+        let starts = index % GROUP == 0;
+        if starts {
+            muxer.start_fragment(*now, out).expect("rising time");
+        }
+        let frame = Frame::video(data.clone()).pts(*now).key_if(starts);
         let adapted = adapter.adapt(frame).expect("a valid frame");
         muxer.block(&adapted.frame, out).expect("a valid block");
         out.write();
@@ -79,9 +92,11 @@ fn annexb_to_wire(criterion: &mut Criterion) {
         let mut bench = criterion.benchmark_group(format!("annexb_to_wire/{name}"));
         for size in SIZES {
             let group = group(size, payload);
-            // Hot: the same frame again and again. Group: thirty frames in turn.
+            // Hot: the same frame again and again, in the cache. Stream: each comes from memory, as from a camera.
             let hot = vec![group[1].clone(); GROUP];
-            for (frames, kind) in [(&hot, "hot"), (&group, "group")] {
+            let stream = stream(size, payload);
+            for (frames, kind) in [(&hot, "hot"), (&stream, "stream")] {
+                bench.sample_size(if kind == "hot" { 50 } else { 10 });
                 let bytes: usize = frames.iter().map(Bytes::len).sum();
                 bench.throughput(Throughput::Bytes(bytes as u64));
                 bench.bench_function(BenchmarkId::new(format!("memcpy_{kind}"), size), |bencher| {

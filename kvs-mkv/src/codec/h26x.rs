@@ -213,7 +213,7 @@ impl NalAdapter {
         };
         self.units.clear();
         match form {
-            Form::AnnexB => self.units.extend(nal::annexb_units(data)),
+            Form::AnnexB => nal::collect_annexb_units(data, &mut self.units),
             Form::LengthPrefixed => {
                 for unit in nal::length_prefixed_units(data, size) {
                     self.units.push(unit?);

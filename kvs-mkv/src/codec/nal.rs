@@ -113,17 +113,40 @@ pub fn annexb_units(data: &[u8]) -> impl Iterator<Item = Range<usize>> {
         loop {
             let start = next? + START_CODE.len();
             next = codes.next();
-            let mut end = next.unwrap_or(data.len());
-            // trailing_zero_8bits and the zero_byte of the next start code belong to no unit, and a unit
-            // never ends in a zero byte (H.264 Annex B.1, clause 7.4.1).
-            while end > start && data[end - 1] == 0 {
-                end -= 1;
-            }
-            if end > start {
-                return Some(start..end);
+            let unit = start..without_trailing_zeros(data, start, next.unwrap_or(data.len()));
+            if !unit.is_empty() {
+                return Some(unit);
             }
         }
     })
+}
+
+/// Appends what [`annexb_units`] gives: a loop that the compiler makes less of.
+pub(crate) fn collect_annexb_units(data: &[u8], units: &mut Vec<Range<usize>>) {
+    let mut codes = FINDER.find_iter(data);
+    let Some(first) = codes.next() else { return };
+    let mut start = first + START_CODE.len();
+    for code in codes {
+        push_unit(data, start, code, units);
+        start = code + START_CODE.len();
+    }
+    push_unit(data, start, data.len(), units);
+}
+
+fn push_unit(data: &[u8], start: usize, end: usize, units: &mut Vec<Range<usize>>) {
+    let end = without_trailing_zeros(data, start, end);
+    if end > start {
+        units.push(start..end);
+    }
+}
+
+/// The end of the unit that starts at `start` and ends before `end`: trailing_zero_8bits and the zero_byte of
+/// the next start code belong to no unit, and a unit never ends in a zero byte (H.264 Annex B.1, clause 7.4.1).
+fn without_trailing_zeros(data: &[u8], start: usize, mut end: usize) -> usize {
+    while end > start && data[end - 1] == 0 {
+        end -= 1;
+    }
+    end
 }
 
 /// The NAL units of length-prefixed data, as ranges of `data`; ends with an error where a length is wrong.
@@ -174,8 +197,12 @@ pub(crate) fn put_length_prefixed(
         )));
     }
     for unit in units {
-        out.put_uint(unit.len() as u64, size.bytes());
-        out.extend_from_slice(&data[unit.clone()]);
+        match size {
+            LengthSize::Four => out.put_u32(unit.len() as u32),
+            LengthSize::Two => out.put_u16(unit.len() as u16),
+            LengthSize::One => out.put_u8(unit.len() as u8),
+        }
+        out.put_slice(&data[unit.clone()]);
     }
     Ok(())
 }
@@ -238,6 +265,23 @@ mod tests {
         assert_eq!(units(&[5, 5, 0, 0, 1, 0, 0, 1, 7]), [&[7][..]]);
         assert_eq!(units(&[0, 0, 1]), Vec::<&[u8]>::new());
         assert_eq!(units(&[]), Vec::<&[u8]>::new());
+    }
+
+    #[test]
+    fn both_ways_to_walk_find_the_same_units() {
+        let unit = [
+            0, 0, 0, 1, 7, 1, 1, 0, 1, 0, 0, 1, 8, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0,
+        ];
+        for repeats in [1, 10, 1000] {
+            let data = unit.repeat(repeats);
+            let mut found = Vec::new();
+            collect_annexb_units(&data, &mut found);
+            assert_eq!(found, annexb_units(&data).collect::<Vec<_>>());
+            assert_eq!(found.len(), 3 * repeats);
+        }
+        let mut found = Vec::new();
+        collect_annexb_units(&[1, 0, 1, 0, 0], &mut found);
+        assert!(found.is_empty());
     }
 
     #[test]
