@@ -165,6 +165,11 @@ impl Wire {
                         "fragment lacks track {track}"
                     );
                 }
+                for track in &start.new_formats {
+                    let first = frames.iter().find(|frame| frame.track == *track);
+                    assert!(first.is_some_and(|frame| frame.flags.contains(FrameFlags::NEW_FORMAT)));
+                    assert!(start.new_session, "a format changes inside a session");
+                }
                 let units = frames.iter().map(|frame| self.scale.to_units(frame.pts));
                 let bounds = units.fold((i64::MAX, i64::MIN), |(min, max), unit| {
                     (min.min(unit), max.max(unit))

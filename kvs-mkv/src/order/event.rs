@@ -43,6 +43,9 @@ pub struct FragmentStart {
     pub tracks: Vec<u8>,
     /// Whether a new session has to start here: the first one, or one with other tracks or formats.
     pub new_session: bool,
+    /// Numbers of the tracks whose format changes here; the first frame of each in this fragment is marked with
+    /// [`FrameFlags::NEW_FORMAT`](crate::FrameFlags::NEW_FORMAT).
+    pub new_formats: Vec<u8>,
 }
 
 /// Why a frame is not sent.

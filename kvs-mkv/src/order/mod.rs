@@ -26,7 +26,7 @@ pub use config::{
 };
 pub use event::{Correction, CorrectionKind, FragmentStart, OrderDrop, OrderError, OrderErrorKind, Ordered};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameFlags};
 use crate::time::Timestamp;
 use crate::track::TrackKind;
 use crate::track_set::{MAX_TRACKS, TrackSet};
@@ -458,6 +458,8 @@ impl FrameOrderer {
 
     fn drop_front(&mut self, index: usize, reason: OrderDrop) {
         if let Some(queued) = self.take_front(index) {
+            // What follows it has the new format all the same.
+            self.tracks[index].reformat |= queued.frame.flags.contains(FrameFlags::NEW_FORMAT);
             self.drop_frame(queued.frame, reason);
         }
     }

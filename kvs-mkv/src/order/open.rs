@@ -4,6 +4,7 @@ use super::event::{Correction, CorrectionKind, FragmentStart, OrderDrop, Ordered
 use super::queue::{Cut, Presence, Queued};
 use super::{FrameOrderer, KeyFramePolicy, SilencePolicy};
 use crate::frame::FrameFlags;
+use crate::time::Timestamp;
 use crate::track_set::MAX_TRACKS;
 
 /// The fragment that is open.
@@ -21,6 +22,8 @@ pub(super) struct Open {
     carries: [bool; MAX_TRACKS],
     /// Which tracks have a frame in it.
     seen: [bool; MAX_TRACKS],
+    /// Which tracks have a new format in it, which their first frame tells.
+    fresh: [bool; MAX_TRACKS],
     /// Whether the leading track has gone over the bytes a fragment may have.
     full: bool,
 }
@@ -185,7 +188,9 @@ impl FrameOrderer {
         if let Some(reason) = reason {
             return self.drop_frame(queued.frame, reason);
         }
-        if index == self.lead {
+        if !open.seen[index] && open.fresh[index] {
+            queued.frame.flags.insert(FrameFlags::NEW_FORMAT);
+        } else {
             track.reformat |= is_new_format;
         }
         if queued.unit < open.start {
@@ -419,65 +424,29 @@ impl FrameOrderer {
         if self.open.take().is_some() {
             self.out.push_back(Ordered::FragmentEnd);
         }
-        let carried = |index: usize| index == self.lead || self.tracks[index].presence == Presence::Live;
         let mut carries = [false; MAX_TRACKS];
-        let mut timecode = self.config.scale.from_units(cut_start);
-        let mut new_format = false;
         for (index, track) in self.tracks.iter().enumerate() {
-            carries[index] = carried(index);
-            let Some(front) = track.front().filter(|_| carries[index]) else {
-                continue;
-            };
-            new_format |= track.reformat || front.frame.flags.contains(FrameFlags::NEW_FORMAT);
-            if index == self.lead {
-                // Exact where no leading picture comes first.
-                timecode = if front.unit == cut_start {
-                    front.frame.pts
-                } else {
-                    timecode
-                };
-            }
+            carries[index] = index == self.lead || track.presence == Presence::Live;
         }
-        for (_, track) in self
-            .tracks
-            .iter()
-            .enumerate()
-            .filter(|&(index, _)| carries[index])
-        {
-            timecode = track
-                .front()
-                .map_or(timecode, |front| timecode.min(front.frame.pts));
-        }
-        // After a flush, sound that went out may reach past the next key frame.
-        let start = self.config.scale.to_units(timecode);
-        let start = if start > self.latest {
-            start
-        } else {
-            self.latest.saturating_add(1)
-        };
-        if self.config.scale.to_units(timecode) < start {
-            timecode = self.config.scale.from_units(start);
-        }
+        let (timecode, start) = self.start_of_fragment(cut_start, &carries);
+        let key = self.tracks[self.lead].front();
+        let (key_unit, key_pts) = key.map_or((start, timecode), |key| (key.unit, key.frame.pts));
+        let mut fresh = [false; MAX_TRACKS];
         for (index, track) in self
             .tracks
             .iter_mut()
             .enumerate()
             .filter(|&(index, _)| carries[index])
         {
-            track.reformat = false;
+            let is_flagged = |front: &Queued| front.frame.flags.contains(FrameFlags::NEW_FORMAT);
+            fresh[index] = std::mem::take(&mut track.reformat) || track.front().is_some_and(is_flagged);
             track.presence = Presence::Live;
-            let on_cut = |front: &Queued| index != self.lead && front.unit == cut_start;
-            if track.front().is_some_and(|front| {
-                on_cut(front) && front.frame.pts < self.config.scale.from_units(cut_start)
-            }) {
-                self.stats.joined_frames += 1;
-            }
+            let is_joined = |front: &Queued| front.unit == key_unit && front.frame.pts < key_pts;
+            self.stats.joined_frames += u64::from(track.front().is_some_and(is_joined));
         }
-        let numbers = (0..self.tracks.len())
-            .filter(|&index| carries[index])
-            .map(|index| self.tracks[index].number);
-        let tracks: Vec<u8> = numbers.collect();
-        let new_session = new_format || tracks != self.session;
+        let tracks = self.numbers(&carries);
+        let new_formats = self.numbers(&fresh);
+        let new_session = !new_formats.is_empty() || tracks != self.session;
         self.session.clone_from(&tracks);
         self.roll = false;
         self.stats.fragments += 1;
@@ -485,8 +454,8 @@ impl FrameOrderer {
             timecode,
             tracks,
             new_session,
+            new_formats,
         }));
-        let key_unit = self.tracks[self.lead].front().map_or(start, |key| key.unit);
         self.open = Some(Open {
             start,
             key_unit,
@@ -494,13 +463,38 @@ impl FrameOrderer {
             bytes: 0,
             carries,
             seen: [false; MAX_TRACKS],
+            fresh,
             full: false,
         });
-        if let Some(mut key) = self.take_front(self.lead) {
-            // Told by the fragment.
-            key.frame.flags.remove(FrameFlags::NEW_FORMAT);
+        if let Some(key) = self.take_front(self.lead) {
             self.send(self.lead, key);
         }
+    }
+
+    /// The earliest time in the fragment to be opened, and its unit.
+    fn start_of_fragment(&self, cut_start: i64, carries: &[bool; MAX_TRACKS]) -> (Timestamp, i64) {
+        let scale = self.config.scale;
+        let fronts = self.tracks.iter().zip(carries).filter(|(_, carried)| **carried);
+        let earliest = fronts
+            .filter_map(|(track, _)| track.front())
+            .map(|front| front.frame.pts)
+            .min();
+        // Leading pictures come before all fronts; their time is known in units.
+        let timecode = earliest
+            .filter(|&earliest| scale.to_units(earliest) <= cut_start)
+            .unwrap_or(scale.from_units(cut_start));
+        // After a flush, sound that went out may reach past the next key frame.
+        if scale.to_units(timecode) > self.latest {
+            return (timecode, scale.to_units(timecode));
+        }
+        let start = self.latest.saturating_add(1);
+        (scale.from_units(start), start)
+    }
+
+    /// The numbers of the tracks of a set.
+    fn numbers(&self, set: &[bool; MAX_TRACKS]) -> Vec<u8> {
+        let chosen = self.tracks.iter().zip(set).filter(|(_, chosen)| **chosen);
+        chosen.map(|(track, _)| track.number).collect()
     }
 
     /// Gives the lead to another track where the leading one is silent, and back where it returns.

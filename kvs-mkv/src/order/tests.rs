@@ -205,6 +205,7 @@ fn sound_on_the_unit_of_the_next_key_frame_joins_its_fragment() {
         ],
     );
     assert_eq!(story(&mut orderer), "[0 12! K0 a0 v960 ] [1000 12 K1000 a1000");
+    assert_eq!(orderer.stats().joined_frames, 1);
 }
 
 #[test]
@@ -514,24 +515,34 @@ fn a_new_format_cuts_and_starts_a_session() {
 }
 
 #[test]
-fn sound_of_a_new_format_waits_for_the_next_fragment() {
+fn sound_of_a_new_format_waits_for_the_next_fragment_which_tells() {
     let mut orderer = av();
-    push_all(
-        &mut orderer,
-        [
-            key(0),
-            audio(0),
-            audio(20).flags(FrameFlags::NEW_FORMAT),
-            audio(40),
-            video(400),
-        ],
-    );
+    let changed = audio(20).flags(FrameFlags::NEW_FORMAT);
+    push_all(&mut orderer, [key(0), audio(0), changed, audio(40), video(400)]);
     assert_eq!(
         story(&mut orderer),
         "[0 12! K0 a0 -a20FormatChange -a40FormatChange v400"
     );
     push_all(&mut orderer, [key(500), audio(510)]);
-    assert_eq!(story(&mut orderer), "] [500 12! K500 a510");
+    assert_eq!(orderer.poll(), Some(Ordered::FragmentEnd));
+    let start = orderer.poll();
+    assert!(matches!(start, Some(Ordered::Fragment(start)) if start.new_session && start.new_formats == [2]));
+    let marked: Vec<_> = std::iter::from_fn(|| orderer.poll())
+        .filter_map(|ordered| match ordered {
+            Ordered::Frame(frame) => Some((frame.track, frame.flags.contains(FrameFlags::NEW_FORMAT))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(marked, [(1, false), (2, true)]);
+}
+
+#[test]
+fn a_new_format_survives_the_drop_of_the_frame_that_told_it() {
+    let mut orderer = av();
+    let early = audio(0).flags(FrameFlags::NEW_FORMAT);
+    push_all(&mut orderer, [early, audio(2000), key(2000)]);
+    assert!(matches!(orderer.poll(), Some(Ordered::Dropped { .. })));
+    assert!(matches!(orderer.poll(), Some(Ordered::Fragment(start)) if start.new_formats == [2]));
 }
 
 #[test]
