@@ -14,11 +14,15 @@ use kvs_testkit::MockKvs;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn producer(kvs: &MockKvs, dir: &Path) -> ProducerHandle {
+    producer_with(kvs, dir, SpoolOptions::default())
+}
+
+fn producer_with(kvs: &MockKvs, dir: &Path, options: SpoolOptions) -> ProducerHandle {
     Producer::builder()
         .endpoint(kvs.endpoint())
         .credentials(kvs.credentials())
         .region(kvs.region())
-        .spool(dir, SpoolOptions::default())
+        .spool(dir, options)
         .start()
         .unwrap()
 }
@@ -91,6 +95,36 @@ async fn what_a_run_could_not_deliver_the_next_one_delivers_first_and_in_order()
         "what was persisted is not sent again"
     );
     third.stop(PATIENCE).await.unwrap();
+}
+
+/// Bytes of all files in a directory and those in it.
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| {
+            let meta = entry.metadata().unwrap();
+            if meta.is_dir() {
+                bytes_in(&entry.path())
+            } else {
+                meta.len()
+            }
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn a_flush_covers_frames_that_still_wait_for_room_in_the_spool() {
+    let dir = tempfile::tempdir().unwrap();
+    let kvs = MockKvs::start().await;
+    kvs.revoke_credentials(kvs.credentials().access_key_id());
+    // Every batch waits until the one before is on disk.
+    let producer = producer_with(&kvs, dir.path(), SpoolOptions::default().memory(1));
+    let camera = producer.open_stream(video("cam")).await.unwrap();
+    put(&camera, 0..200).await;
+
+    camera.flush(FlushUntil::Durable, PATIENCE).await.unwrap();
+    assert!(bytes_in(dir.path()) > 200 * 5 * 1_000);
+    producer.stop(Duration::ZERO).await.unwrap();
 }
 
 #[tokio::test]

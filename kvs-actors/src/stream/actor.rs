@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::messages::{Flush, FlushUntil, Observe, ResetConnection, ResetStream, Stop};
 use super::slot::{StreamExit, StreamSlot};
-use crate::error::{StreamError, StreamErrorKind};
+use crate::error::StreamError;
 use crate::events::{StreamEvent, StreamState};
 use crate::machine::{Input, Output, SendOp, ServiceCall, SessionId, SessionPlan, Tally};
 use crate::report::{StopReport, StreamStatus};
@@ -321,24 +321,17 @@ impl Handler<Flush> for StreamActor {
 
     fn handle(&mut self, Flush { until }: Flush, ctx: &mut Self::Context) -> Self::Result {
         let gone = self.slot.shared.stopped();
+        let (answer, done) = oneshot::channel();
         match until {
-            FlushUntil::Durable => {
-                self.attend(ctx);
-                let store = Rc::clone(&self.slot.store);
-                Box::pin(async move {
-                    store.flush().await.map_err(|error| {
-                        StreamError::new(StreamErrorKind::Store, error.to_string()).with_source(error)
-                    })
-                })
-            }
+            // It goes the way of the frames before it, which may still wait for room in the store.
+            FlushUntil::Durable => self.slot.shared.intake().flush(answer),
             FlushUntil::Delivered => {
-                let (answer, done) = oneshot::channel();
                 self.flushing.push(answer);
                 self.slot.shared.intake().close_fragment();
-                self.attend(ctx);
-                Box::pin(async move { done.await.unwrap_or(Err(gone)) })
             }
         }
+        self.attend(ctx);
+        Box::pin(async move { done.await.unwrap_or(Err(gone)) })
     }
 }
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use kvs_mkv::{Frame, FrameFlags, Timestamp, TrackSet};
 use kvs_storage::{Durability, Item, ItemFlags, ItemMeta, Reservation, StoreError, StoreErrorKind};
+use tokio::sync::oneshot;
 
 use super::actor::StreamActor;
 use super::intake::Ready;
+use crate::error::{StreamError, StreamErrorKind};
 use crate::events::StreamEvent;
 use crate::machine::{DropReason, Input, Tally};
 
@@ -134,6 +136,7 @@ impl StreamActor {
                 Step::Ready(Ready::KeyFrameWanted { track, open_for }) => {
                     self.slot.tell(StreamEvent::KeyFrameWanted { track, open_for });
                 }
+                Step::Ready(Ready::Flush(answer)) => self.flush_store(answer),
             }
         }
     }
@@ -242,14 +245,38 @@ impl StreamActor {
         let (next, oldest) = (machine.next_seq(), machine.oldest_seq());
         let mut formats = self.slot.formats.borrow_mut();
         if formats.note(next, tracks, oldest) {
-            let saved = formats.save(Rc::clone(&self.slot.store));
-            let slot = Rc::clone(&self.slot);
-            actix_rt::spawn(async move {
-                if let Err(error) = saved.await {
-                    slot.store_failed(error);
+            let mut saved = Box::pin(formats.save(Rc::clone(&self.slot.store)));
+            // Asked for before the items are appended, so that no item is ever on disk whose tracks aren't.
+            let at_once = saved
+                .as_mut()
+                .poll(&mut std::task::Context::from_waker(Waker::noop()));
+            match at_once {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.slot.store_failed(error),
+                Poll::Pending => {
+                    let slot = Rc::clone(&self.slot);
+                    actix_rt::spawn(async move {
+                        if let Err(error) = saved.await {
+                            slot.store_failed(error);
+                        }
+                    });
                 }
-            });
+            }
         }
+    }
+
+    /// Answers when everything appended so far is durable.
+    fn flush_store(&self, answer: oneshot::Sender<Result<(), StreamError>>) {
+        let slot = Rc::clone(&self.slot);
+        actix_rt::spawn(async move {
+            let flushed = slot.store.flush().await.map_err(|error| {
+                StreamError::new(StreamErrorKind::Store, error.to_string())
+                    .with_source(error)
+                    .on_stream(slot.name())
+            });
+            // Whoever stopped waiting needs no answer.
+            let _ = answer.send(flushed);
+        });
     }
 
     /// Reads what the items of a fragment are. Their payloads are read again when they are sent.

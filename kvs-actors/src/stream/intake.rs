@@ -13,6 +13,7 @@ use kvs_mkv::{
     Ordered, Tag, Timestamp, Track, TrackAdapter, TrackFormat, TrackKind, TrackSet,
 };
 use kvs_storage::{ITEM_OVERHEAD, Reservation};
+use tokio::sync::oneshot;
 
 use crate::config::StreamConfig;
 use crate::error::{PutError, PutErrorKind, StreamError};
@@ -57,6 +58,8 @@ pub(crate) enum Ready {
         track: u8,
         open_for: Duration,
     },
+    /// Whoever asked is to know when everything before this is durable.
+    Flush(oneshot::Sender<Result<(), StreamError>>),
 }
 
 impl Ready {
@@ -276,6 +279,11 @@ impl Intake {
         for ready in into.iter() {
             self.queued.remove(ready.tally());
         }
+    }
+
+    /// Has the stream's thread answer when what is ready now is durable.
+    pub(crate) fn flush(&mut self, answer: oneshot::Sender<Result<(), StreamError>>) {
+        self.ready.push_back(Ready::Flush(answer));
     }
 
     /// Closes the open fragment with what is held; what follows starts with a key frame.
