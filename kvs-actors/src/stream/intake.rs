@@ -286,6 +286,11 @@ impl Intake {
         self.ready.push_back(Ready::Flush(answer));
     }
 
+    /// Nothing will become durable any more: whoever waits for it learns that the stream is gone.
+    pub(crate) fn give_up_flushes(&mut self) {
+        self.ready.retain(|ready| !matches!(ready, Ready::Flush(_)));
+    }
+
     /// Closes the open fragment with what is held; what follows starts with a key frame.
     pub(crate) fn close_fragment(&mut self) {
         self.orderer.flush();

@@ -94,6 +94,7 @@ pub(crate) async fn supervise(slot: Rc<StreamSlot>) -> StreamExit {
         }
     };
     slot.shared.intake().close();
+    slot.shared.intake().give_up_flushes();
     slot.shared.seat(Seat::Ended);
     for waiting in slot.stopping.borrow_mut().drain(..) {
         let _ = waiting.send(Err(slot.shared.stopped()));

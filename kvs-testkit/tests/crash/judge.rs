@@ -119,7 +119,7 @@ impl Judged {
         // By timecode: by which child it was delivered whole.
         let mut by: BTreeMap<i64, usize> = BTreeMap::new();
         for (nth, session) in arrived.sessions.iter().enumerate() {
-            let child = self.child_of(stream, nth);
+            let child = self.child_of(stream, nth, arrived);
             for fragment in &session.fragments {
                 let recorded = self.children[..child].iter().position(|claims| {
                     claims
@@ -150,8 +150,21 @@ impl Judged {
     }
 
     /// Which child opened a session.
-    fn child_of(&self, stream: usize, session: usize) -> usize {
-        self.sessions.partition_point(|seen| seen[stream] <= session)
+    ///
+    /// The service may get to read a request only when the child that sent it is gone and the next one runs. A child loses
+    /// no session but the one it is killed in, which is its last: one that is lost before others isn't its own.
+    fn child_of(&self, stream: usize, session: usize, arrived: &StreamLedger) -> usize {
+        let by_count = |session| self.sessions.partition_point(|seen| seen[stream] <= session);
+        let child = by_count(session);
+        let is_first = session == 0 || by_count(session - 1) < child;
+        let is_lost = arrived.sessions[session].end == Some(SessionEnd::Lost);
+        let is_last = session + 1 == arrived.sessions.len() || by_count(session + 1) > child;
+        let lives_on = !is_last || child + 1 == self.children.len();
+        if child > 0 && is_first && is_lost && lives_on {
+            child - 1
+        } else {
+            child
+        }
     }
 
     fn story(&self, stream: usize, arrived: &StreamLedger) -> String {
