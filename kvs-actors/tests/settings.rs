@@ -188,3 +188,19 @@ fn what_was_read_can_be_written_and_read_again() {
         assert_eq!(format!("{again:?}"), format!("{stream:?}"));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_written_makes_it_panic(toml in ".{0,200}", name in "[A-Z_]{0,20}", value in ".{0,40}") {
+        let _ = Settings::sources().toml(toml).load();
+        let settings = ProducerConfig::settings().into_iter().map(|setting| ("PRODUCER", setting));
+        let settings = settings.chain(StreamConfig::settings().into_iter().map(|setting| ("STREAM", setting)));
+        for (section, setting) in settings {
+            let key = setting.name.to_uppercase().replace('.', "_");
+            let known = (format!("KVS_{section}_{key}"), value.clone());
+            let _ = Settings::sources().variables([known]).load();
+        }
+        let unknown = (format!("KVS_STREAM_{name}"), value);
+        let _ = Settings::sources().variables([unknown]).load();
+    }
+}

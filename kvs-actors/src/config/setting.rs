@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use kvs_client::{AckMode, EndpointVariant};
-use kvs_mkv::TimecodeScale;
+use kvs_mkv::{
+    KeyFramePolicy, LeadingPicturePolicy, SilencePolicy, SkewPolicy, TimecodeScale, TimestampPolicy,
+};
 use kvs_storage::OverflowPolicy;
 use kvs_storage::spool::SyncPolicy;
 
@@ -160,6 +162,20 @@ macro_rules! words {
 
 words!(FragmentTimes, "absolute" => FragmentTimes::Absolute, "relative" => FragmentTimes::Relative);
 words!(AckMode, "required" => AckMode::Required, "off" => AckMode::Off);
+words!(SilencePolicy, "roll" => SilencePolicy::Roll, "refuse" => SilencePolicy::Refuse);
+words!(
+    KeyFramePolicy,
+    "drop_until_key_frame" => KeyFramePolicy::DropUntilKeyFrame,
+    "cut_anywhere" => KeyFramePolicy::CutAnywhere,
+    "refuse" => KeyFramePolicy::Refuse,
+);
+words!(
+    LeadingPicturePolicy,
+    "keep" => LeadingPicturePolicy::Keep,
+    "drop" => LeadingPicturePolicy::Drop,
+);
+words!(TimestampPolicy, "correct" => TimestampPolicy::Correct, "refuse" => TimestampPolicy::Refuse);
+words!(SkewPolicy, "refuse" => SkewPolicy::Refuse, "rebase" => SkewPolicy::Rebase);
 words!(Handover, "await_last_ack" => Handover::AwaitLastAck, "overlap" => Handover::Overlap);
 words!(
     EndpointVariant,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kvs_client::{AckMode, CreateStream};
-use kvs_mkv::{TimecodeScale, Track, TrackSet};
+use kvs_mkv::{OrderConfig, TimecodeScale, Track, TrackSet};
 use kvs_storage::OverflowPolicy;
 
 use crate::error::{StreamError, StreamErrorKind};
@@ -113,6 +113,9 @@ pub struct StreamConfig {
     pub staleness: Option<Duration>,
     /// A track that is silent for so long is left out from the next fragment on. Default 5 s; `None` waits for ever.
     pub silence_limit: Option<Duration>,
+    /// How frames are ordered and cut into fragments: limits, and what happens beyond them. Its unit of time and its silence
+    /// limit are not used: those of this stream are.
+    pub order: OrderConfig,
 }
 
 impl StreamConfig {
@@ -149,6 +152,7 @@ impl StreamConfig {
             idle_timeout: Some(Duration::from_secs(20)),
             staleness: Some(Duration::from_secs(30)),
             silence_limit: Some(Duration::from_secs(5)),
+            order: OrderConfig::default(),
         }
     }
 
@@ -255,6 +259,13 @@ impl StreamConfig {
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Sets how frames are ordered and cut into fragments.
+    #[must_use]
+    pub fn order(mut self, order: OrderConfig) -> Self {
+        self.order = order;
         self
     }
 

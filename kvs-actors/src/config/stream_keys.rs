@@ -18,6 +18,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const TIME: &str = "a time with its unit, such as \"500ms\" or \"1h 30min\", up to 7 days";
 const TIME_OR_NONE: &str = "a time with its unit, such as \"20s\", more than 0 and up to 7 days; or \"none\"";
+const FRAGMENT: &str = "a time with its unit, from \"200ms\" to \"20s\"";
 const YES_OR_NO: &str = "true or false";
 const PRESETS: &str = "\"realtime\", \"near_realtime\" or \"offline\"";
 
@@ -30,6 +31,11 @@ fn up_to_a_week(time: Duration) -> bool {
 
 fn some_up_to_a_week(time: Option<Duration>) -> bool {
     time.is_none_or(|time| !time.is_zero() && time <= LONGEST)
+}
+
+/// The service takes fragments of up to 20 s and five of them a second (*Kinesis Video Streams quotas*).
+fn is_fragment(time: Duration) -> bool {
+    (Duration::from_millis(200)..=Duration::from_secs(20)).contains(&time)
 }
 
 fn is_stream_name(name: &str) -> bool {
@@ -184,6 +190,54 @@ pub(super) static KEYS: &[Key<StreamConfig>] = &[
     key!("silence_limit", silence_limit, TIME_OR_NONE, |c| {
         some_up_to_a_week(c.silence_limit)
     }),
+    key!(
+        "order.leading_audio",
+        order.leading_audio,
+        "a time with its unit, up to 1 minute",
+        |c| { c.order.leading_audio <= Duration::from_secs(60) }
+    ),
+    key!("order.silence", order.silence, "\"roll\" or \"refuse\""),
+    key!("order.min_fragment", order.min_fragment, FRAGMENT, |c| {
+        is_fragment(c.order.min_fragment)
+    }),
+    key!("order.intra_fragment", order.intra_fragment, FRAGMENT, |c| {
+        is_fragment(c.order.intra_fragment)
+    }),
+    key!("order.max_fragment", order.max_fragment, FRAGMENT, |c| {
+        is_fragment(c.order.max_fragment)
+    }),
+    Key {
+        name: "order.max_fragment_bytes",
+        allowed: "1 to 50000000 bytes, as a number or as \"50 MB\"",
+        read: |config, value| {
+            config.order.max_fragment_bytes = usize::try_from(super::setting::read_bytes(value)?).ok()?;
+            Some(())
+        },
+        write: |config| super::setting::Setting::write(&config.order.max_fragment_bytes),
+        is_valid: |config| (1..=50_000_000).contains(&config.order.max_fragment_bytes),
+    },
+    key!(
+        "order.key_frames",
+        order.key_frames,
+        "\"drop_until_key_frame\", \"cut_anywhere\" or \"refuse\""
+    ),
+    key!(
+        "order.leading_pictures",
+        order.leading_pictures,
+        "\"keep\" or \"drop\""
+    ),
+    key!("order.timestamps", order.timestamps, "\"correct\" or \"refuse\""),
+    key!("order.jump", order.jump, TIME, |c| up_to_a_week(c.order.jump)),
+    key!("order.max_skew", order.max_skew, TIME, |c| up_to_a_week(
+        c.order.max_skew
+    )),
+    key!("order.skew", order.skew, "\"refuse\" or \"rebase\""),
+    key!(
+        "order.max_queued_frames",
+        order.max_queued_frames,
+        "1 to 65536 frames",
+        |c| (1..=65_536).contains(&c.order.max_queued_frames)
+    ),
 ];
 
 impl StreamConfig {

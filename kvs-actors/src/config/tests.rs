@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 use kvs_client::{AckMode, EndpointVariant};
-use kvs_mkv::{TimecodeScale, Track};
+use kvs_mkv::{
+    KeyFramePolicy, LeadingPicturePolicy, OrderConfig, SilencePolicy, SkewPolicy, TimecodeScale,
+    TimestampPolicy, Track,
+};
 use kvs_storage::OverflowPolicy;
 
 use super::{FragmentTimes, Handover, ProducerConfig, RollbackPolicy, StreamConfig};
@@ -177,6 +180,69 @@ const STREAM: &[Row] = &[
         &[r#""0s""#, r#""8days""#, "1"],
         |c| c.silence_limit == Some(Duration::from_secs(10)),
     ),
+    (
+        "order.leading_audio",
+        &[r#""2s""#, r#""0s""#],
+        &[r#""61s""#, "1"],
+        |c| c.order.leading_audio == Duration::from_secs(2),
+    ),
+    ("order.silence", &[r#""refuse""#, r#""roll""#], &["true"], |c| {
+        c.order.silence == SilencePolicy::Refuse
+    }),
+    (
+        "order.min_fragment",
+        &[r#""1s""#],
+        &[r#""199ms""#, r#""21s""#],
+        |c| c.order.min_fragment == Duration::from_secs(1),
+    ),
+    (
+        "order.intra_fragment",
+        &[r#""2s""#],
+        &[r#""199ms""#, r#""21s""#],
+        |c| c.order.intra_fragment == Duration::from_secs(2),
+    ),
+    (
+        "order.max_fragment",
+        &[r#""18s""#],
+        &[r#""199ms""#, r#""21s""#],
+        |c| c.order.max_fragment == Duration::from_secs(18),
+    ),
+    (
+        "order.max_fragment_bytes",
+        &[r#""10 MB""#, "50000000"],
+        &["0", "50000001", r#""much""#],
+        |c| c.order.max_fragment_bytes == 10_000_000,
+    ),
+    (
+        "order.key_frames",
+        &[r#""cut_anywhere""#, r#""refuse""#, r#""drop_until_key_frame""#],
+        &[r#""cut""#],
+        |c| c.order.key_frames == KeyFramePolicy::CutAnywhere,
+    ),
+    (
+        "order.leading_pictures",
+        &[r#""drop""#, r#""keep""#],
+        &["false"],
+        |c| c.order.leading_pictures == LeadingPicturePolicy::Drop,
+    ),
+    (
+        "order.timestamps",
+        &[r#""refuse""#, r#""correct""#],
+        &["false"],
+        |c| c.order.timestamps == TimestampPolicy::Refuse,
+    ),
+    ("order.jump", &[r#""5s""#], &["5", r#""8days""#], |c| {
+        c.order.jump == Duration::from_secs(5)
+    }),
+    ("order.max_skew", &[r#""5s""#], &["5", r#""8days""#], |c| {
+        c.order.max_skew == Duration::from_secs(5)
+    }),
+    ("order.skew", &[r#""rebase""#, r#""refuse""#], &["false"], |c| {
+        c.order.skew == SkewPolicy::Rebase
+    }),
+    ("order.max_queued_frames", &["64"], &["0", "65537"], |c| {
+        c.order.max_queued_frames == 64
+    }),
 ];
 
 const PRODUCER: &[(&str, &[&str], &[&str])] = &[
@@ -312,12 +378,31 @@ fn the_tables_name_every_field() {
         idle_timeout: _,
         staleness: _,
         silence_limit: _,
+        order:
+            OrderConfig {
+                // The stream's own.
+                scale: _,
+                silence_limit: _,
+                leading_audio: _,
+                silence: _,
+                min_fragment: _,
+                intra_fragment: _,
+                max_fragment: _,
+                max_fragment_bytes: _,
+                key_frames: _,
+                leading_pictures: _,
+                timestamps: _,
+                jump: _,
+                max_skew: _,
+                skew: _,
+                max_queued_frames: _,
+            },
     } = StreamConfig::realtime("x");
     let tested: BTreeSet<&str> = STREAM.iter().map(|row| row.0).collect();
     let settings = StreamConfig::settings();
     let known: BTreeSet<&str> = settings.iter().map(|setting| setting.name).collect();
     assert_eq!(known.difference(&tested).collect::<Vec<_>>(), [&"preset"]);
-    assert_eq!(tested.len(), 28);
+    assert_eq!(tested.len(), 41);
 
     let tested: BTreeSet<&str> = PRODUCER.iter().map(|row| row.0).collect();
     let settings = ProducerConfig::settings();

@@ -126,7 +126,7 @@ impl Intake {
         let order = OrderConfig {
             scale: config.timecode_scale,
             silence_limit: config.silence_limit,
-            ..OrderConfig::default()
+            ..config.order.clone()
         };
         let known = |track: &Track| Some((track.number, track.format.clone()?));
         let latest = tracks.iter().filter_map(known).collect();
