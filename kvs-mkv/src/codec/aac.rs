@@ -2,12 +2,16 @@
 //!
 //! Sections are those of ISO/IEC 14496-3.
 
+mod adapter;
+mod program;
+
 use bytes::Bytes;
 
-use super::adapter::Adapted;
+pub(crate) use adapter::AacAdapter;
+pub use program::ProgramConfig;
+
 use super::bits::{BitReader, BitWriter};
 use crate::error::{MkvError, MkvErrorKind};
-use crate::frame::{Frame, FrameFlags};
 use crate::track::{AudioFormat, TrackFormat};
 
 /// `samplingFrequencyIndex`, table 1.18.
@@ -369,170 +373,6 @@ fn parse_sync_extension(bits: &mut BitReader<'_>) -> Option<SbrExtension> {
     })
 }
 
-/// A program config element (§4.4.1.1): a layout of channels that no channel configuration names.
-///
-/// It is kept as its own bits, so that a config goes from ADTS to AudioSpecificConfig unchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramConfig {
-    /// How many channels there are.
-    pub channels: u8,
-    /// The element from `element_instance_tag` up to the channel elements, one bit per item.
-    fields: Vec<bool>,
-    comment: Vec<u8>,
-}
-
-impl ProgramConfig {
-    /// The element a raw data block starts with; its three-bit id is 5.
-    fn leading(block: &[u8]) -> Option<Self> {
-        let mut bits = BitReader::new(block);
-        if bits.bits(3)? != 5 {
-            return None;
-        }
-        ProgramConfig::parse(&mut bits)
-    }
-
-    fn parse(bits: &mut BitReader<'_>) -> Option<Self> {
-        let mut fields = Recorder {
-            bits,
-            fields: Vec::with_capacity(64),
-        };
-        fields.take(4 + 2 + 4)?; // instance tag, object type, rate index
-        let front = fields.take(4)?;
-        let side = fields.take(4)?;
-        let back = fields.take(4)?;
-        let lfe = fields.take(2)?;
-        let data = fields.take(3)?;
-        let coupling = fields.take(4)?;
-        for mixdown_bits in [4, 4, 3] {
-            if fields.take(1)? == 1 {
-                fields.take(mixdown_bits)?;
-            }
-        }
-        let mut channels = lfe;
-        for _ in 0..front + side + back {
-            // A channel pair element counts twice.
-            channels += 1 + fields.take(1)?;
-            fields.take(4)?;
-        }
-        fields.take(4 * (lfe + data) + 5 * coupling)?;
-        let fields = fields.fields;
-        bits.align();
-        let length = bits.bits(8)?;
-        let comment = (0..length)
-            .map(|_| bits.bits(8).map(|byte| byte as u8))
-            .collect::<Option<_>>()?;
-        Some(ProgramConfig {
-            channels: u8::try_from(channels).ok().filter(|&n| n > 0)?,
-            fields,
-            comment,
-        })
-    }
-
-    fn put(&self, bits: &mut BitWriter) {
-        for &bit in &self.fields {
-            bits.bits(u32::from(bit), 1);
-        }
-        bits.align();
-        bits.bits(self.comment.len() as u32, 8);
-        for &byte in &self.comment {
-            bits.bits(u32::from(byte), 8);
-        }
-    }
-}
-
-/// Reads bits and keeps them.
-struct Recorder<'r, 'a> {
-    bits: &'r mut BitReader<'a>,
-    fields: Vec<bool>,
-}
-
-impl Recorder<'_, '_> {
-    /// Reads `count` bits; the value is that of the last 32.
-    fn take(&mut self, count: u32) -> Option<u32> {
-        let mut value = 0u32;
-        for _ in 0..count {
-            let bit = self.bits.bit()?;
-            self.fields.push(bit);
-            value = value << 1 | u32::from(bit);
-        }
-        Some(value)
-    }
-}
-
-/// Adapts the frames of one AAC track: takes ADTS headers off and learns the config from them.
-#[derive(Debug)]
-pub(crate) struct AacAdapter {
-    config: Option<AudioSpecificConfig>,
-    record: Option<Bytes>,
-}
-
-impl AacAdapter {
-    pub(crate) fn new(record: Option<Bytes>) -> Self {
-        let config = record
-            .as_ref()
-            .and_then(|record| AudioSpecificConfig::parse(record).ok());
-        AacAdapter { config, record }
-    }
-
-    pub(crate) fn codec_private(&self) -> Option<&Bytes> {
-        self.record.as_ref()
-    }
-
-    pub(crate) fn adapt(&mut self, mut frame: Frame) -> Result<Adapted, MkvError> {
-        let Some(header) = AdtsHeader::parse(&frame.data) else {
-            return self.adapt_raw(frame);
-        };
-        if header.frame_len != frame.data.len() {
-            let several = frame
-                .data
-                .get(header.frame_len..)
-                .is_some_and(|next| AdtsHeader::parse(next).is_some());
-            if several {
-                return Err(MkvError::new(MkvErrorKind::InvalidBitstream)
-                    .with_detail("several adts frames in one: split them first"));
-            }
-            return self.adapt_raw(frame);
-        }
-        frame.data = frame.data.slice(header.header_len..);
-        if self
-            .config
-            .as_ref()
-            .is_some_and(|config| config.is_core_of(&header))
-        {
-            return Ok(Adapted::unchanged(frame));
-        }
-        let config = header.specific_config(&frame.data)?;
-        let format = config.format();
-        self.config = Some(config);
-        if self.record.replace(format.codec_private.clone()).is_some() {
-            frame.flags.insert(FrameFlags::NEW_FORMAT);
-        }
-        Ok(Adapted {
-            format: Some(format),
-            ..Adapted::unchanged(frame)
-        })
-    }
-
-    fn adapt_raw(&self, frame: Frame) -> Result<Adapted, MkvError> {
-        match &self.record {
-            Some(_) if frame.data.is_empty() => {
-                Err(MkvError::new(MkvErrorKind::InvalidBitstream).with_detail("frame without data"))
-            }
-            Some(_) => Ok(Adapted::unchanged(frame)),
-            None => Err(MkvError::new(MkvErrorKind::CodecPrivateMissing)),
-        }
-    }
-}
-
-impl AudioSpecificConfig {
-    /// Whether `header` is one of a stream with this config; ADTS never tells band replication.
-    fn is_core_of(&self, header: &AdtsHeader) -> bool {
-        self.object_type == header.object_type
-            && self.sample_rate == header.sample_rate()
-            && self.channel_configuration == header.channel_configuration
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -642,32 +482,6 @@ mod tests {
         assert_eq!(config.channels(), 2);
         assert_eq!(AudioSpecificConfig::parse(&config.to_record()).unwrap(), config);
         assert!(header.specific_config(&[0xff]).is_err());
-    }
-
-    #[test]
-    fn a_config_of_the_caller_stays_while_adts_agrees_with_its_core() {
-        // HE-AAC in the record; ADTS tells the LC core at 48 kHz stereo.
-        let sbr = SbrExtension {
-            sample_rate: 96_000,
-            parametric_stereo: false,
-        };
-        let config = AudioSpecificConfig {
-            extension: Some(sbr),
-            ..AudioSpecificConfig::lc(48_000, 2).unwrap()
-        };
-        let mut adapter = AacAdapter::new(Some(config.to_record()));
-        let mut adts = vec![0xff, 0xf1, 0x4c, 0x80, 0x01, 0x3f, 0xfc, 0x21, 0x10];
-        assert_eq!(adapter.adapt(Frame::audio(adts.clone())).unwrap().format, None);
-        adts[2] = 0x50; // 44.1 kHz
-        let changed = adapter.adapt(Frame::audio(adts)).unwrap();
-        assert_eq!(changed.format.unwrap().codec_private.as_ref(), [0x12, 0x10]);
-        assert!(changed.frame.flags.contains(FrameFlags::NEW_FORMAT));
-    }
-
-    #[test]
-    fn raw_frames_need_a_config_first() {
-        let error = AacAdapter::new(None).adapt(Frame::audio("raw")).unwrap_err();
-        assert_eq!(error.kind(), MkvErrorKind::CodecPrivateMissing);
     }
 
     #[test]
