@@ -44,7 +44,8 @@ pub struct StreamError {
 }
 
 impl StreamError {
-    pub(crate) fn new(kind: StreamErrorKind, message: impl Into<String>) -> Self {
+    /// An error of a kind, with a text that says what it was about. Drivers of a machine report with it what they couldn't do.
+    pub fn new(kind: StreamErrorKind, message: impl Into<String>) -> Self {
         StreamError {
             kind,
             stream: None,
