@@ -136,8 +136,19 @@ impl StreamMachine {
             })
             .map(|(first_seq, _)| first_seq)
             .collect();
+        let mut is_any_kept = false;
         for first_seq in due {
-            self.evict(first_seq, DropReason::FragmentDropped);
+            // One that is being sent again is looked at later.
+            let may_go = self
+                .view
+                .fragment(first_seq)
+                .is_some_and(|info| self.may_go(&info));
+            if !may_go || !self.evict(first_seq, DropReason::FragmentDropped) {
+                is_any_kept = true;
+            }
+        }
+        if is_any_kept {
+            self.timers.arm(Timer::Received, now + limit);
         }
         let next = self
             .fragments
@@ -146,6 +157,7 @@ impl StreamMachine {
             .filter(|at| !is_due(at))
             .min();
         if let Some(at) = next {
+            // Sooner than a second look at what was kept.
             self.timers.arm(Timer::Received, at + limit);
         }
     }

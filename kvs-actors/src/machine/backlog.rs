@@ -11,6 +11,7 @@ use super::output::Output;
 use super::retry::Urgency;
 use super::{Paging, StreamMachine};
 use crate::error::{StreamError, StreamErrorKind};
+use crate::events::StreamEvent;
 
 /// So many fragments ahead of the one being sent stay in view.
 const AHEAD: usize = 8;
@@ -28,7 +29,10 @@ impl StreamMachine {
             match self.view.restore(stored) {
                 Ok(()) => self.fragments.restore(stored.first_seq, timecode, tracks, tally),
                 // The store gave something that can't follow: it is left out, and counted.
-                Err(_) => self.counters.drop_unsent(tally, DropReason::StoreFailure),
+                Err(_) => {
+                    self.counters.drop_unsent(tally, DropReason::StoreFailure);
+                    self.report_dropped(timecode, tally);
+                }
             }
         }
         self.view.skip_seqs_below(next_seq);
@@ -62,9 +66,13 @@ impl StreamMachine {
                     frames: lost.items,
                     bytes: lost.bytes,
                 };
-                if let Some(fragment) = self.fragments.get_mut(first_seq) {
+                if lost.frames > 0
+                    && let Some(fragment) = self.fragments.get_mut(first_seq)
+                {
                     fragment.tally.remove(lost);
+                    let from = fragment.timecode;
                     self.counters.drop_unsent(lost, DropReason::StoreFailure);
+                    self.report_dropped(from, lost);
                 }
             }),
             Err(error) => Err(error),
@@ -75,6 +83,11 @@ impl StreamMachine {
             self.evict(first_seq, DropReason::StoreFailure);
             self.wait_then(self.step, Urgency::Failed, now);
         }
+    }
+
+    fn report_dropped(&mut self, from: Timestamp, tally: Tally) {
+        let reason = DropReason::StoreFailure;
+        self.push(Output::Event(StreamEvent::Dropped { from, tally, reason }));
     }
 
     /// Leaves to the store what is far from being sent.

@@ -192,6 +192,8 @@ pub struct StreamMachine {
     fruitless: Backoff,
     /// Everything is delivered and only the end of a response is awaited.
     is_parting: bool,
+    /// An older session ended without its last acknowledgements while a younger one sends.
+    is_rollback_due: bool,
     pacer: Pacer,
     last_item_at: Option<Instant>,
     /// The open fragment was closed because nothing came; the session ends once all is sent.
@@ -232,6 +234,7 @@ impl StreamMachine {
             late_last_acks: 0,
             fruitless: Backoff::new(config.retry, config.seed.wrapping_add(1)),
             is_parting: false,
+            is_rollback_due: false,
             pacer: Pacer::new(config.rate),
             last_item_at: None,
             is_idle: false,
@@ -249,7 +252,12 @@ impl StreamMachine {
     }
 
     /// Takes what happened.
+    ///
+    /// After [`Output::Stopped`] nothing changes any more: what still arrives from a session is passed over.
     pub fn handle(&mut self, input: Input, now: Instant) {
+        if self.stopping == Stopping::Done {
+            return;
+        }
         match input {
             Input::Start => self.started = true,
             Input::Backlog { fragments, next_seq } => self.take_backlog(fragments, next_seq),

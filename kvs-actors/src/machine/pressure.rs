@@ -150,7 +150,7 @@ impl StreamMachine {
     }
 
     /// Whether a fragment may be dropped: not while a session is about to read its items.
-    fn may_go(&self, info: &FragmentInfo) -> bool {
+    pub(super) fn may_go(&self, info: &FragmentInfo) -> bool {
         let (first, end) = (info.stored.first_seq, info.stored.end_seq);
         let being_sent = self
             .view
@@ -158,10 +158,10 @@ impl StreamMachine {
             .is_some_and(|sending| sending.stored.first_seq == first);
         !being_sent
             && !info.skip
-            && !self
-                .sessions
-                .iter()
-                .any(|session: &Session| session.is_writing_any(first, end))
+            && !self.sessions.iter().any(|session: &Session| {
+                // Where all of it was handed over, the next cluster still has to tell the service of its end.
+                session.open_fragment == Some(first) || session.is_writing_any(first, end)
+            })
     }
 
     /// Tells when media piles up, once until it is clearly better.

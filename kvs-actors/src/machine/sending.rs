@@ -57,6 +57,7 @@ impl StreamMachine {
         }
         self.page_in_what_is_next();
         self.close_finished_fragment(now);
+        self.give_way_to_rollback(now);
         self.end_idle_session(now);
     }
 
@@ -83,7 +84,8 @@ impl StreamMachine {
             .sessions
             .iter()
             .any(|session| session.phase == Phase::Finishing);
-        if awaits_last_ack && self.config.handover == Handover::AwaitLastAck {
+        let may_overlap = self.config.handover == Handover::Overlap && !self.is_rollback_due;
+        if awaits_last_ack && !may_overlap {
             return;
         }
         let Next::Item(item) = self.view.next() else {
@@ -241,13 +243,15 @@ impl StreamMachine {
 
     /// What acknowledgements on this session call a fragment of this time.
     fn wire_timecode(&self, session: &Session, timecode: Timestamp) -> i64 {
-        let base = match self.config.times {
-            FragmentTimes::Absolute => Timestamp::ZERO,
-            FragmentTimes::Relative => session.start,
-        };
-        self.config
-            .scale
-            .to_units(Timestamp::from_nanos(timecode.since(base)))
+        let scale = self.config.scale;
+        // Each time is rounded to units before one is taken from the other, as the muxer does: where a unit is no divisor of
+        // the start's millisecond, the rounded difference is another number.
+        match self.config.times {
+            FragmentTimes::Absolute => scale.to_units(timecode),
+            FragmentTimes::Relative => scale
+                .to_units(timecode)
+                .saturating_sub(scale.to_units(session.start)),
+        }
     }
 
     fn fragment_of(&self, seq: u64) -> Option<(Timestamp, Arc<kvs_mkv::TrackSet>)> {
@@ -475,9 +479,42 @@ impl StreamMachine {
         {
             self.timers.cancel(Timer::LastAck);
         }
-        self.roll_back();
-        self.leave_behind_by_policy();
+        if self.sending().is_none() {
+            self.is_rollback_due = false;
+            self.roll_back();
+            self.leave_behind_by_policy();
+        } else if self.left_something_behind(id) {
+            // A younger session is in the middle of sending: it ends at its next boundary, and then it is sent again.
+            self.is_rollback_due = true;
+            if let Some(session) = self.sending_mut() {
+                session.is_expiring = true;
+            }
+        }
         self.release_delivered();
+    }
+
+    /// Whether a session that is over sent something that is not delivered.
+    fn left_something_behind(&self, id: SessionId) -> bool {
+        let is_undelivered = |first_seq: u64| {
+            self.view
+                .fragment(first_seq)
+                .is_some_and(|info| info.stored.first_seq == first_seq && !info.skip)
+        };
+        self.sessions
+            .iter()
+            .filter(|session| session.id == id)
+            .flat_map(|session| &session.wire)
+            .any(|wire| is_undelivered(wire.first_seq))
+    }
+
+    /// Ends the session in hand once nothing is open on it, if media of an older one has to be sent again.
+    fn give_way_to_rollback(&mut self, now: Instant) {
+        let nothing_open = self
+            .sending()
+            .is_some_and(|session| session.open_fragment.is_none());
+        if self.is_rollback_due && nothing_open {
+            self.finish_session(now);
+        }
     }
 
     /// What the rollback policy does not send again is given up, and reported as such.
@@ -505,7 +542,14 @@ impl StreamMachine {
             .map(|(first_seq, _)| first_seq)
             .collect();
         for first_seq in left {
-            self.evict(first_seq, super::DropReason::StreamFailed);
+            // A session that is finishing may still be writing it.
+            if self
+                .view
+                .fragment(first_seq)
+                .is_some_and(|info| self.may_go(&info))
+            {
+                self.evict(first_seq, super::DropReason::StreamFailed);
+            }
         }
     }
 

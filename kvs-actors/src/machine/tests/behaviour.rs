@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use kvs_client::{Ack, AckErrorCode, AckEvent, AckMode, ClientError, ClientErrorKind, CreateStream};
-
+use kvs_mkv::{Muxer, SegmentInfo, TimecodeScale, Timestamp};
 use kvs_storage::{ItemFlags, ItemMeta, StoredFragment};
 
 use super::rig::{Rig, config, lost};
 use crate::config::{FragmentTimes, Handover, RollbackPolicy};
 use crate::events::{StreamEvent, StreamState};
-use crate::machine::{CreatePolicy, DropReason, Input, MachineConfig, Paging, SendOp, ServiceCall};
+use crate::machine::{
+    CreatePolicy, DropReason, Input, MachineConfig, Paging, RateLimits, SendOp, ServiceCall,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -227,6 +230,36 @@ fn relative_timecodes_count_from_the_sessions_start() {
 }
 
 #[test]
+fn relative_timecodes_are_rounded_as_the_muxer_rounds_them() {
+    let scale = TimecodeScale::new(700_000).unwrap();
+    let mut rig = Rig::ready(MachineConfig {
+        times: FragmentTimes::Relative,
+        scale,
+        ..config()
+    });
+    rig.fragment(1_000);
+    rig.fragment(2_500);
+    let plan = rig.plans.last().unwrap();
+    let mut muxer = Muxer::new(
+        SegmentInfo {
+            scale,
+            ..SegmentInfo::new([0; 16])
+        },
+        &plan.tracks,
+        plan.timecodes,
+    )
+    .unwrap();
+    let mut wire: Vec<Bytes> = Vec::new();
+    for millis in [1_000, 2_500] {
+        let echoed = muxer
+            .start_fragment(Timestamp::from_millis(millis), &mut wire)
+            .unwrap();
+        rig.ack(AckEvent::Persisted, echoed);
+    }
+    assert_eq!(rig.machine.frames().delivered.frames, 6);
+}
+
+#[test]
 fn a_fragment_that_is_refused_for_its_content_is_set_aside() {
     let mut rig = Rig::ready(config());
     rig.fragment(1_000);
@@ -279,6 +312,32 @@ fn an_old_session_is_replaced_at_a_boundary_after_its_last_ack() {
 }
 
 #[test]
+fn what_an_overlapped_session_leaves_behind_waits_for_the_end_of_the_younger_ones_fragment() {
+    let mut rig = Rig::ready(MachineConfig {
+        handover: Handover::Overlap,
+        ..config()
+    });
+    rig.fragment(1_000);
+    let older = rig.session();
+    rig.tracks = super::rig::tracks();
+    rig.pass(SECOND);
+    rig.open_fragment(2_000);
+    let younger = rig.session();
+    assert_ne!(older, younger);
+    rig.input(Input::SessionEnded {
+        session: older,
+        result: Err(lost()),
+    });
+    assert_eq!(rig.sent_items(younger), [4, 5, 6], "nothing is sent twice on it");
+    rig.input(Input::FragmentEnd { tags: Vec::new() });
+    assert_eq!(rig.finished, [older, younger]);
+    rig.ack(AckEvent::Persisted, 2_000);
+    rig.end(Ok(()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_items(rig.session()), [1, 2, 3]);
+}
+
+#[test]
 fn after_long_silence_the_session_ends_and_reopens_with_the_next_fragment() {
     let mut rig = Rig::ready(config());
     rig.open_fragment(1_000);
@@ -311,6 +370,24 @@ fn a_stop_waits_for_the_last_ack() {
     assert!(rig.stopped);
     assert_eq!(rig.machine.next_timeout(), None);
     assert!(rig.machine.unacked().is_empty());
+}
+
+#[test]
+fn nothing_follows_a_stop() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.input(Input::Stop { deadline: rig.now });
+    rig.pass(SECOND);
+    assert!(rig.stopped);
+    let told = rig.events.len();
+    rig.ack(AckEvent::Persisted, 1_000);
+    rig.end(Ok(()));
+    assert_eq!(rig.events.len(), told);
+    assert_eq!(
+        rig.machine.frames().buffered.frames,
+        3,
+        "the last report stays true"
+    );
 }
 
 #[test]
@@ -358,6 +435,25 @@ fn the_oldest_fragment_makes_room_and_never_the_one_being_sent() {
     rig.ack(AckEvent::Persisted, 2_000);
     assert_eq!(rig.machine.frames().unconfirmed.frames, 3);
     assert_eq!(rig.machine.frames().delivered.frames, 3, "a late ack moves them");
+}
+
+#[test]
+fn a_fragment_whose_end_is_not_told_yet_is_not_dropped() {
+    let rate = RateLimits::OFF.with_fragments_per_second(Some(1));
+    let mut rig = Rig::new(MachineConfig { rate, ..config() });
+    for start in [1_000, 2_000] {
+        rig.fragment(start);
+    }
+    rig.describe_active(24);
+    rig.locate();
+    rig.written();
+    // All of the first fragment is on the wire; the next one, which tells its end, has to wait.
+    assert_eq!(rig.sent_fragments(rig.session()), [1_000]);
+    rig.input(Input::MakeRoom { bytes: 1 });
+    assert_eq!(rig.released, [4, 5, 6], "the waiting one goes");
+    rig.pass(SECOND);
+    rig.ack(AckEvent::Persisted, 1_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
 }
 
 #[test]
