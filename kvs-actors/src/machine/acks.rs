@@ -1,5 +1,6 @@
 //! What acknowledgements mean: which fragment they name, and what becomes of it and of the stream.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use kvs_client::{Ack, AckEvent};
@@ -194,10 +195,31 @@ impl StreamMachine {
     pub(super) fn release_delivered(&mut self) {
         while let Some(removed) = self.view.poll_delivered() {
             self.fragments.remove(removed.fragment.stored.first_seq);
-            self.push(Output::Release {
-                seqs: removed.seqs.into(),
-            });
+            let seqs: Range<u64> = removed.seqs.into();
+            if self.is_writing_any(&seqs) {
+                self.held_back.push(seqs);
+            } else {
+                self.push(Output::Release { seqs });
+            }
         }
+    }
+
+    /// Releases what was delivered while a session was about to read it once more, as soon as it isn't.
+    pub(super) fn release_held_back(&mut self) {
+        let held_back = std::mem::take(&mut self.held_back);
+        for seqs in held_back {
+            if self.is_writing_any(&seqs) {
+                self.held_back.push(seqs);
+            } else {
+                self.push(Output::Release { seqs });
+            }
+        }
+    }
+
+    fn is_writing_any(&self, seqs: &Range<u64>) -> bool {
+        self.sessions
+            .iter()
+            .any(|session| session.is_writing_any(seqs.start, seqs.end))
     }
 
     /// The service refused a fragment, or the session as a whole.

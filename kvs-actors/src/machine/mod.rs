@@ -28,6 +28,7 @@ mod tests;
 mod timer;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use kvs_client::{AckMode, CreateStream, Url};
@@ -180,6 +181,8 @@ pub struct StreamMachine {
     next_seq: u64,
     /// The fragment whose metadata is being read.
     paging_in: Option<u64>,
+    /// Items that are needed no longer but for a session that is about to read them.
+    held_back: Vec<Range<u64>>,
     /// Items of the fragment now coming in are not kept, for this reason.
     skipping: Option<DropReason>,
 
@@ -228,6 +231,7 @@ impl StreamMachine {
             fragments: Fragments::default(),
             next_seq: 1,
             paging_in: None,
+            held_back: Vec::new(),
             skipping: None,
             sessions: VecDeque::new(),
             next_session: 1,

@@ -393,6 +393,7 @@ impl StreamMachine {
             }
         }
         self.deliver_what_is_written(id);
+        self.release_held_back();
     }
 
     /// Where acknowledgements are off, what was written counts as delivered.
@@ -467,6 +468,7 @@ impl StreamMachine {
         };
         session.phase = Phase::Over;
         session.open_fragment = None;
+        self.release_held_back();
         if !self.sessions.iter().any(Session::may_send) {
             self.timers.cancel(Timer::Rollover);
             self.timers.cancel(Timer::Pace);
@@ -555,6 +557,10 @@ impl StreamMachine {
 
     /// Sends again from the first fragment that is not delivered; later ones that are will be passed over.
     fn roll_back(&mut self) {
+        // A fragment that was delivered while it was being sent again would else be gone on with in the middle.
+        if let Some(under_way) = self.view.sending() {
+            let _ = self.view.rollback_to(under_way.stored.first_seq);
+        }
         while let Some(first) = self.view.first_undelivered() {
             match self.view.rollback_to(first.stored.first_seq) {
                 Ok(()) => return,

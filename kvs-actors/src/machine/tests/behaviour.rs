@@ -11,7 +11,7 @@ use super::rig::{Rig, config, lost};
 use crate::config::{FragmentTimes, Handover, RollbackPolicy};
 use crate::events::{StreamEvent, StreamState};
 use crate::machine::{
-    CreatePolicy, DropReason, Input, MachineConfig, Paging, RateLimits, SendOp, ServiceCall,
+    CreatePolicy, DropReason, Input, MachineConfig, Paging, RateLimits, SendOp, SendWindow, ServiceCall,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -190,6 +190,52 @@ fn a_late_ack_of_the_session_before_still_counts() {
         ack: Ack::new(AckEvent::Persisted).timecode(1_000),
     });
     assert_eq!(rig.machine.frames().delivered.frames, 3);
+}
+
+#[test]
+fn what_is_delivered_while_it_is_sent_again_is_released_when_it_is_written() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.written();
+    let first = rig.session();
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_items(rig.session()), [1, 2, 3]);
+    rig.input(Input::Acked {
+        session: first,
+        ack: Ack::new(AckEvent::Persisted).timecode(1_000),
+    });
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+    assert!(rig.released.is_empty(), "the session still has to read them");
+    rig.written();
+    assert_eq!(rig.released, [1, 2, 3]);
+}
+
+#[test]
+fn a_fragment_delivered_in_the_middle_of_being_sent_again_is_not_gone_on_with() {
+    let mut rig = Rig::ready(MachineConfig {
+        window: SendWindow {
+            items: 2,
+            bytes: 1 << 20,
+        },
+        ..config()
+    });
+    rig.fragment(1_000);
+    rig.written();
+    rig.written();
+    let first = rig.session();
+    rig.end(Err(lost()));
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_items(rig.session()), [1, 2]);
+    rig.input(Input::Acked {
+        session: first,
+        ack: Ack::new(AckEvent::Persisted).timecode(1_000),
+    });
+    rig.end(Err(lost()));
+    rig.fragment(2_000);
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.sent_fragments(rig.session()), [2_000]);
+    assert_eq!(rig.released, [1, 2, 3]);
 }
 
 #[test]
