@@ -106,6 +106,19 @@ fault_kinds! {
     ResetStream,
 }
 
+impl FaultKind {
+    /// Whether a session that lives while it lasts can be left with acknowledgements that never come.
+    pub(super) fn damages_sessions(self) -> bool {
+        matches!(
+            self,
+            FaultKind::LostAcks
+                | FaultKind::WithheldAcks
+                | FaultKind::WithheldPersisted
+                | FaultKind::SlowRead
+        )
+    }
+}
+
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

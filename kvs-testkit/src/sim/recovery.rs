@@ -11,8 +11,9 @@ const AFTER_THROTTLE: Duration = Duration::from_secs(30);
 /// What the round trips of a few calls take on a healthy link, and the repetition of a lost SYN.
 const ROUND_TRIPS: Duration = Duration::from_millis(1_500);
 
-/// Failures that were on their way when the last fault ended arrive within this.
-const AFTERMATH: Duration = Duration::from_secs(3);
+/// What the faults left behind shows within this: failures on their way when the last fault ended, and an endpoint or a clock
+/// found wrong at the next attempt, which may be a back-off away.
+const AFTERMATH: Duration = Duration::from_secs(6);
 
 /// Stored fragments go up at five per second at most; two frames make the shortest.
 const FRAMES_PER_SECOND: f64 = 8.0;

@@ -209,6 +209,7 @@ impl<D: Doors> World<D> {
     }
 
     fn request(&mut self, id: SessionId, is_in_time: bool) {
+        let is_damaging = self.active.iter().any(|kind| kind.damages_sessions());
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -225,7 +226,7 @@ impl<D: Doors> World<D> {
             Ok(opened) => {
                 session.connection = Some(opened.connection);
                 session.nth = opened.nth;
-                session.is_damaged |= self.lose_percent > 0;
+                session.is_damaged |= is_damaging;
                 self.connections.insert(opened.connection, id);
                 Down::Head
             }

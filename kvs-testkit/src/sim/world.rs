@@ -329,7 +329,7 @@ impl<D: Doors> World<D> {
                 let is_throttle = error.is_throttle();
                 self.failed(is_throttle);
             }
-            Input::SessionEnded { .. } | Input::Unsendable { .. } => self.failed(false),
+            Input::Unsendable { .. } => self.failed(false),
             _ => {}
         }
     }
