@@ -119,8 +119,11 @@ fn machine(seed: u64, dice: &mut Dice, create: CreatePolicy) -> MachineConfig {
 }
 
 fn service(seed: u64, dice: &mut Dice, has_session_cap: bool) -> ServiceConfig {
-    let mut config = ServiceConfig::default();
-    config.seed = seed;
+    let mut config = ServiceConfig {
+        seed,
+        media_cap: 1 << 20,
+        ..ServiceConfig::default()
+    };
     if dice.percent(60) {
         config.persist_delay = dice.millis(10, 1_500);
     }
@@ -130,6 +133,5 @@ fn service(seed: u64, dice: &mut Dice, has_session_cap: bool) -> ServiceConfig {
     if has_session_cap {
         config.limits.connection = dice.seconds(20, 600);
     }
-    config.media_cap = 1 << 20;
     config
 }
