@@ -37,6 +37,11 @@ pub(crate) enum Command {
     /// The first line on stdout is one JSON object that says where it listens and which credentials it takes.
     #[command(after_long_help = EXIT_STATUS_HELP)]
     Mock(MockArgs),
+    /// Checks an endpoint, case by case, against what the service is known to do
+    ///
+    /// It makes one stream, sends it less than a megabyte, right and wrong, and deletes it at the end, interrupted or not.
+    #[command(after_long_help = EXIT_STATUS_HELP)]
+    Doctor(DoctorArgs),
 }
 
 /// `kvs put`
@@ -253,6 +258,28 @@ pub(crate) struct MockArgs {
     #[arg(long)]
     pub(crate) https: bool,
 
+    /// Serve TLS with the certificate chain in this PEM file, leaf first
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "https")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The certificate's private key, in this PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Take streams, faults and expectations from this file: JSON if its name ends in .json, else TOML
+    ///
+    /// Expectations are checked when the mock ends; where one isn't met, what took place is on stderr and the exit status is 17.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+
+    /// Keep to the service's limits on rates too: calls, connects, bytes and fragments per second
+    #[arg(long)]
+    pub(crate) quotas: bool,
+
+    /// Keep streams and stored fragments in this directory, and begin with those it holds
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
     /// Write each PutMedia body to STREAM-N.mkv in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) capture: Option<PathBuf>,
@@ -288,6 +315,37 @@ pub(crate) struct FaultArgs {
     /// Refuse the first PutMedia request with status 403
     #[arg(long)]
     pub(crate) refuse_once: bool,
+}
+
+/// `kvs doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Run every case of the conformance check
+    #[arg(long, required = true)]
+    pub(crate) conformance: bool,
+
+    /// Check this endpoint (http or https); without it and without --live, a mock inside this process
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+
+    /// Check the real service, at the region's own endpoint or at --endpoint; this costs money, less than a cent
+    #[arg(long)]
+    pub(crate) live: bool,
+
+    #[command(flatten)]
+    pub(crate) region: RegionArg,
+
+    /// Take credentials from this AWS profile instead of the environment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+
+    /// Trust the certificates in this PEM file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// Print one JSON object with every case, the last line on stdout, instead of a line for each
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The region option all commands share.

@@ -23,8 +23,10 @@ Exit status:
    12  what was read back differs from what was sent
    13  no credentials were found
    14  the service refused for another reason
-   15  the CA file can't be used, or the peer's certificate isn't trusted
+   15  a CA file, certificate or key can't be used, or the peer's certificate isn't trusted
    16  the spool directory can't be used, or holds damage
+   17  what the mock's script expects did not happen
+   18  the endpoint failed a case of the conformance check
   130  interrupted";
 
 /// A class of failure; its number is the exit status.
@@ -46,6 +48,8 @@ pub(crate) enum Failure {
     Refused = 14,
     Tls = 15,
     Spool = 16,
+    Unmet = 17,
+    NotConformant = 18,
     Interrupted = 130,
 }
 

@@ -6,6 +6,7 @@
 
 mod cli;
 mod credentials;
+mod doctor;
 mod error;
 mod load;
 mod mock;
@@ -70,5 +71,6 @@ fn run(cli: Cli, start: ProcessStart) -> Result<(), CliError> {
         Command::Load(args) => system.block_on(load::run(args, start)),
         Command::Spool(command) => spool::run(&command),
         Command::Mock(args) => system.block_on(mock::run(args)),
+        Command::Doctor(args) => system.block_on(doctor::run(args)),
     }
 }

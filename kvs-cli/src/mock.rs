@@ -1,7 +1,7 @@
 //! `kvs mock`: the mock of the service as a server.
 
-use kvs_testkit::service::{Effect, Fault, Moment, Operation};
-use kvs_testkit::{MockError, MockErrorKind, MockKvs};
+use kvs_testkit::service::{Effect, Fault, Moment, Operation, Quotas};
+use kvs_testkit::{MockError, MockErrorKind, MockKvs, ScriptFile};
 use serde::Serialize;
 
 use crate::cli::{FaultArgs, MockArgs};
@@ -34,10 +34,24 @@ pub(crate) async fn run(args: MockArgs) -> Result<(), CliError> {
         access_key_ids: ids,
         ca_pem: mock.ca_pem(),
     };
-    output::line(serde_json::to_string(&facts).map_err(CliError::unexpected)?);
-    signal::end_requested().await;
+    let first_line = serde_json::to_string(&facts).map_err(CliError::unexpected)?;
+    let announced = async {
+        output::line(first_line);
+        std::future::pending::<()>().await;
+    };
+    // In this order: whoever has read the first line may ask the process to end at once.
+    tokio::select! {
+        biased;
+        () = signal::end_requested() => {}
+        () = announced => {}
+    }
+    // Checked by hand: a mock that is dropped with expectations unmet panics, as a test wants it.
+    let verdict = mock.verify();
     mock.stop().await;
-    Ok(())
+    verdict.map_err(|unmet| {
+        output::note(unmet);
+        CliError::new(Failure::Unmet, "what the script expects did not happen")
+    })
 }
 
 async fn start(args: &MockArgs, pairs: &[KeyPair]) -> Result<MockKvs, CliError> {
@@ -48,8 +62,21 @@ async fn start(args: &MockArgs, pairs: &[KeyPair]) -> Result<MockKvs, CliError> 
     if args.https {
         builder = builder.https();
     }
+    if let (Some(certificate), Some(key)) = (&args.cert, &args.key) {
+        builder = builder.https_files(certificate, key);
+    }
     if let Some(directory) = &args.capture {
         builder = builder.capture(directory);
+    }
+    if let Some(directory) = &args.state_dir {
+        builder = builder.state_dir(directory);
+    }
+    if args.quotas {
+        builder = builder.quotas(Quotas::default());
+    }
+    if let Some(path) = &args.script {
+        let script = ScriptFile::read(path).map_err(|error| CliError::new(failure(&error), error))?;
+        builder = builder.script(script);
     }
     for fault in faults(&args.faults) {
         builder = builder.fault(fault);
@@ -64,6 +91,7 @@ fn failure(error: &MockError) -> Failure {
     match error.kind() {
         MockErrorKind::Bind => Failure::AddressUnavailable,
         MockErrorKind::Setting | MockErrorKind::File => Failure::InvalidArgument,
+        MockErrorKind::Certificate => Failure::Tls,
         _ => Failure::Unexpected,
     }
 }

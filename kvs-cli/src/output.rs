@@ -11,6 +11,11 @@ pub(crate) fn line(text: impl Display) {
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
 }
 
+/// Writes what people should know, and scripts need not parse, to stderr.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Writes an error to stderr, as one line.
 pub(crate) fn error(error: &CliError) {
     let _ = writeln!(std::io::stderr().lock(), "kvs: {error}");

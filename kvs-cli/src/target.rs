@@ -25,10 +25,8 @@ impl Target {
             .region(&args.region.name)
             .with_stream(&stream.name, stream.retention_hours);
         let mock = mock.start().await.map_err(CliError::unexpected)?;
-        let config =
-            ClientConfig::new(mock.region(), mock.credentials()).endpoint(parse_endpoint(&mock.endpoint())?);
         Ok(Target {
-            client: config.build()?,
+            client: mock_client(&mock)?,
             mock: Some(mock),
         })
     }
@@ -53,6 +51,13 @@ impl Target {
             mock.stop().await;
         }
     }
+}
+
+/// The client for a mock in this process.
+pub(crate) fn mock_client(mock: &MockKvs) -> Result<Client, CliError> {
+    let endpoint = parse_endpoint(&mock.endpoint())?;
+    let config = ClientConfig::new(mock.region(), mock.credentials()).endpoint(endpoint);
+    Ok(config.build()?)
 }
 
 /// The client for the service, with its credentials found, so that missing ones are an error at once.

@@ -122,7 +122,7 @@ impl MockKvs {
         self.credentials.clone()
     }
 
-    /// The certificate a client has to trust, as PEM; `None` over plain HTTP.
+    /// The certificate a client has to trust, as PEM; `None` over plain HTTP, and where the certificate was given.
     pub fn ca_pem(&self) -> Option<String> {
         self.ca_pem.clone()
     }

@@ -106,31 +106,25 @@ impl TruthCheck {
 
     /// Runs every case, giving each outcome to `report` as it is known. Needs a tokio `LocalSet` or an actix
     /// system.
-    pub async fn run(self, mut report: impl FnMut(&Outcome)) -> Vec<Outcome> {
+    pub async fn run(self, report: impl FnMut(&Outcome)) -> Vec<Outcome> {
+        self.run_until(std::future::pending(), report).await
+    }
+
+    /// As [`run`](TruthCheck::run), but leaves out what remains once `stop` is there. The stream is deleted all the
+    /// same.
+    pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        mut report: impl FnMut(&Outcome),
+    ) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let mut note = |outcome: Outcome| {
             report(&outcome);
             outcomes.push(outcome);
         };
-        let made = self.make_stream().await;
-        let goes_on = made.is_ok();
-        note(Outcome {
-            name: "create_stream",
-            expects: "a created stream becomes active",
-            source: "CreateStream, DescribeStream",
-            result: made,
-        });
-        if goes_on {
-            for case in cases::ALL {
-                let result = (case.check)(&self).await;
-                note(Outcome {
-                    name: case.name,
-                    expects: case.expects,
-                    source: case.source,
-                    result,
-                });
-                tokio::time::sleep(self.pause).await;
-            }
+        tokio::select! {
+            () = self.run_cases(&mut note) => {}
+            () = stop => {}
         }
         note(Outcome {
             name: "delete_stream",
@@ -139,6 +133,30 @@ impl TruthCheck {
             result: self.delete_stream().await,
         });
         outcomes
+    }
+
+    async fn run_cases(&self, note: &mut impl FnMut(Outcome)) {
+        let made = self.make_stream().await;
+        let goes_on = made.is_ok();
+        note(Outcome {
+            name: "create_stream",
+            expects: "a created stream becomes active",
+            source: "CreateStream, DescribeStream",
+            result: made,
+        });
+        if !goes_on {
+            return;
+        }
+        for case in cases::ALL {
+            let result = (case.check)(self).await;
+            note(Outcome {
+                name: case.name,
+                expects: case.expects,
+                source: case.source,
+                result,
+            });
+            tokio::time::sleep(self.pause).await;
+        }
     }
 
     async fn make_stream(&self) -> Result<(), String> {

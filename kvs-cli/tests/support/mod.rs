@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -108,6 +108,7 @@ impl MockProcess {
         let mut child = command
             .args(args)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("kvs mock starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
@@ -123,18 +124,25 @@ impl MockProcess {
 
     /// Asks it to end, as a service manager does, and gives its exit status.
     #[cfg(unix)]
-    pub(crate) fn terminate(mut self) -> i32 {
+    pub(crate) fn terminate(self) -> i32 {
+        self.end().0
+    }
+
+    /// As [`terminate`](MockProcess::terminate), with what it said on stderr, where that was taken.
+    #[cfg(unix)]
+    pub(crate) fn end(mut self) -> (i32, String) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &pid])
             .status()
             .expect("kill runs");
         assert!(sent.success());
-        self.child
-            .wait()
-            .expect("it ends")
-            .code()
-            .expect("it ends by itself")
+        let mut said = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut said).expect("text");
+        }
+        let status = self.child.wait().expect("it ends");
+        (status.code().expect("it ends by itself"), said)
     }
 }
 

@@ -12,7 +12,7 @@ use super::error::{MockError, MockErrorKind};
 use super::host::Host;
 use super::script_file::ScriptFile;
 use super::state_dir::StateDir;
-use super::tls::Identity;
+use super::tls::{Identity, Source};
 use super::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, MockKvs, server};
 use crate::service::{
     ConnectionRule, Expectation, Fault, IngestLimits, Quotas, RepeatRule, Service, ServiceConfig,
@@ -40,7 +40,7 @@ use crate::service::{
 #[must_use]
 pub struct MockKvsBuilder {
     listen: SocketAddr,
-    https: Option<Vec<String>>,
+    https: Option<Source>,
     credentials: Vec<Credentials>,
     any_region: Option<()>,
     config: ServiceConfig,
@@ -85,7 +85,18 @@ impl MockKvsBuilder {
 
     /// As [`https`](MockKvsBuilder::https), with more names or addresses in the certificate.
     pub fn https_for(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> MockKvsBuilder {
-        self.https = Some(names.into_iter().map(Into::into).collect());
+        self.https = Some(Source::Made(names.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Speak TLS with a certificate of one's own, from PEM files: the chain, leaf first, and the leaf's private
+    /// key (PKCS #8, PKCS #1 or SEC1). They are read by [`start`](MockKvsBuilder::start); whom a client has to
+    /// trust is the caller's to know, so [`MockKvs::ca_pem`] is `None`.
+    pub fn https_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> MockKvsBuilder {
+        self.https = Some(Source::Files {
+            certificate: certificate.into(),
+            key: key.into(),
+        });
         self
     }
 
@@ -227,7 +238,7 @@ impl MockKvsBuilder {
     /// Starts the server on a thread of its own.
     ///
     /// # Errors
-    /// The address is taken or isn't ours, the capture folder can't be made, or the system has no thread left.
+    /// The address is taken or isn't ours, a certificate or a key can't be used, the capture folder can't be made, or the system has no thread left.
     // Asynchronous so that it may come to wait; callers should not have to change then.
     #[allow(clippy::unused_async)]
     pub async fn start(self) -> Result<MockKvs, MockError> {
@@ -240,7 +251,7 @@ impl MockKvsBuilder {
                 )
             })?;
         }
-        let identity = self.https.as_deref().map(Identity::generate).transpose()?;
+        let identity = self.https.as_ref().map(Identity::of).transpose()?;
         let listener = TcpListener::bind(self.listen).map_err(|error| MockError::bind(self.listen, error))?;
         let prepared = listener
             .set_nonblocking(true)
@@ -295,9 +306,8 @@ impl MockKvsBuilder {
             .map_err(failed)?;
         let handle = runtime.handle().clone();
         let (commands, told) = mpsc::unbounded_channel();
-        let (acceptor, ca_pem) = identity.map_or((None, None), |identity| {
-            (Some(identity.acceptor), Some(identity.pem))
-        });
+        let (acceptor, ca_pem) =
+            identity.map_or((None, None), |identity| (Some(identity.acceptor), identity.pem));
         let served = host.clone();
         let listener = {
             let _inside = runtime.enter();
