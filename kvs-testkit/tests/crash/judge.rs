@@ -26,6 +26,8 @@ pub(crate) struct Figures {
     pub(crate) records_durable: u64,
     pub(crate) fragments_recorded: u64,
     pub(crate) fragments_delivered: u64,
+    /// Of these, in rounds in which the service was out of reach until after the last kill: each exactly once.
+    pub(crate) fragments_of_outages: u64,
     /// Sent again although the service had told PERSISTED: the record of it had not been made.
     pub(crate) twice_after_persisted: u64,
     /// Sent again because the kill came before the service told PERSISTED.
@@ -75,6 +77,7 @@ impl Judged {
             }
             for copies in delivered(arrived).values() {
                 figures.fragments_delivered += 1;
+                figures.fragments_of_outages += u64::from(self.reachable == Reachable::AfterAllKills);
                 let Some((_, again)) = copies.split_last() else {
                     continue;
                 };

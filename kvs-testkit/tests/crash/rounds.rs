@@ -156,6 +156,7 @@ impl Tally {
         sums.records_durable += figures.records_durable;
         sums.fragments_recorded += figures.fragments_recorded;
         sums.fragments_delivered += figures.fragments_delivered;
+        sums.fragments_of_outages += figures.fragments_of_outages;
         sums.twice_after_persisted += figures.twice_after_persisted;
         sums.twice_before_persisted += figures.twice_before_persisted;
     }
