@@ -118,8 +118,8 @@ pub(crate) struct NalAdapter {
     untold: Option<TrackFormat>,
     /// The form of the last frame that could only be of one.
     form: Option<Form>,
-    /// The units of the frame at hand; kept for its capacity.
-    units: Vec<Range<usize>>,
+    /// What the walk over the frame at hand found; kept for its capacity.
+    walk: Walk,
     /// Where copied frames are written; empty between frames.
     arena: BytesMut,
 }
@@ -143,7 +143,7 @@ impl NalAdapter {
             record: record.cloned(),
             untold: None,
             form: None,
-            units: Vec::new(),
+            walk: Walk::default(),
             arena: BytesMut::new(),
         }
     }
@@ -156,18 +156,12 @@ impl NalAdapter {
         if frame.data.is_empty() {
             return Err(MkvError::new(MkvErrorKind::InvalidBitstream).with_detail("frame without data"));
         }
-        let form = self.find_units(&frame.data)?;
-        let mut contains_idr = false;
-        let mut has_sets = false;
-        for unit in &self.units {
-            match self.config.kind(&frame.data[unit.clone()]) {
-                UnitKind::Set(_) => has_sets = true,
-                UnitKind::RandomAccess => contains_idr = true,
-                UnitKind::Other => {}
-            }
-        }
+        let form = self.walk(&frame.data)?;
+        let contains_idr = self.walk.random_access;
         let known_before = self.record.is_some();
-        if has_sets && let Some(format) = self.learn(&frame.data)? {
+        if self.walk.has_sets
+            && let Some(format) = self.learn(&frame.data)?
+        {
             self.record = Some(format.codec_private.clone());
             self.untold = Some(format);
         }
@@ -192,10 +186,26 @@ impl NalAdapter {
         })
     }
 
-    /// Fills `self.units` and says how the frame is formed.
-    fn find_units(&mut self, data: &[u8]) -> Result<Form, MkvError> {
+    /// Walks over the units of a frame and says how it is formed.
+    fn walk(&mut self, data: &[u8]) -> Result<Form, MkvError> {
         let size = self.config.length_size();
-        let form = if !nal::starts_with_start_code(data) {
+        let form = self.form_of(data, size);
+        let NalAdapter { config, walk, .. } = self;
+        walk.start();
+        match form {
+            Form::AnnexB => nal::walk_annexb(data, |unit| walk.take(config.kind(&data[unit.clone()]), unit)),
+            Form::LengthPrefixed => {
+                for unit in nal::length_prefixed_units(data, size) {
+                    let unit = unit?;
+                    walk.take(config.kind(&data[unit.clone()]), unit);
+                }
+            }
+        }
+        Ok(form)
+    }
+
+    fn form_of(&mut self, data: &[u8], size: LengthSize) -> Form {
+        if !nal::starts_with_start_code(data) {
             self.form = Some(Form::LengthPrefixed);
             Form::LengthPrefixed
         } else if !nal::is_length_prefixed(data, size) {
@@ -210,17 +220,7 @@ impl NalAdapter {
                 Form::AnnexB
             };
             self.form.unwrap_or(by_record)
-        };
-        self.units.clear();
-        match form {
-            Form::AnnexB => nal::collect_annexb_units(data, &mut self.units),
-            Form::LengthPrefixed => {
-                for unit in nal::length_prefixed_units(data, size) {
-                    self.units.push(unit?);
-                }
-            }
         }
-        Ok(form)
     }
 
     /// Takes in the parameter sets of the frame; `Some` where they make another format.
@@ -229,8 +229,8 @@ impl NalAdapter {
     /// stay in band, where every decoder finds them.
     fn learn(&mut self, data: &[u8]) -> Result<Option<TrackFormat>, MkvError> {
         let mut sequence_changed = false;
-        for index in 0..self.units.len() {
-            let unit = &data[self.units[index].clone()];
+        for index in 0..self.walk.units.len() {
+            let unit = &data[self.walk.units[index].clone()];
             let UnitKind::Set(rank) = self.config.kind(unit) else {
                 continue;
             };
@@ -249,20 +249,60 @@ impl NalAdapter {
 
     fn length_prefixed(&mut self, data: Bytes) -> Result<Bytes, MkvError> {
         let size = self.config.length_size();
-        let data = match size {
-            LengthSize::Four => match nal::to_length_prefixed_in_place(data, &self.units) {
+        nal::check_length(self.walk.longest, size)?;
+        let fits = size == LengthSize::Four && self.walk.four_byte_codes && self.walk.end == data.len();
+        let data = if fits {
+            match nal::to_length_prefixed_in_place(data, &self.walk.units) {
                 Ok(converted) => return Ok(converted),
                 Err(data) => data,
-            },
-            _ => data,
+            }
+        } else {
+            data
         };
-        let len = nal::length_prefixed_len(&self.units, size);
+        let len = self.walk.bytes + self.walk.units.len() * size.bytes();
         if self.arena.capacity() < len {
             self.arena.reserve(arena_for(len));
         }
-        let written = nal::put_length_prefixed(&mut self.arena, &data, &self.units, size);
-        let frame = self.arena.split().freeze();
-        written.map(|()| frame)
+        nal::put_length_prefixed(&mut self.arena, &data, &self.walk.units, size);
+        Ok(self.arena.split().freeze())
+    }
+}
+
+/// What one walk over the units of a frame finds.
+#[derive(Debug, Default)]
+struct Walk {
+    units: Vec<Range<usize>>,
+    has_sets: bool,
+    random_access: bool,
+    /// Bytes of all units.
+    bytes: usize,
+    longest: usize,
+    /// Whether the units follow one another with a four-byte start code before each.
+    four_byte_codes: bool,
+    /// The end of the last unit.
+    end: usize,
+}
+
+impl Walk {
+    fn start(&mut self) {
+        self.units.clear();
+        let units = std::mem::take(&mut self.units);
+        *self = Walk {
+            units,
+            four_byte_codes: true,
+            ..Walk::default()
+        };
+    }
+
+    #[inline]
+    fn take(&mut self, kind: UnitKind, unit: Range<usize>) {
+        self.has_sets |= matches!(kind, UnitKind::Set(_));
+        self.random_access |= kind == UnitKind::RandomAccess;
+        self.bytes += unit.len();
+        self.longest = self.longest.max(unit.len());
+        self.four_byte_codes &= unit.start == self.end + 4;
+        self.end = unit.end;
+        self.units.push(unit);
     }
 }
 

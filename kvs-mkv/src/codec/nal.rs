@@ -121,22 +121,18 @@ pub fn annexb_units(data: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Appends what [`annexb_units`] gives: a loop that the compiler makes less of.
-pub(crate) fn collect_annexb_units(data: &[u8], units: &mut Vec<Range<usize>>) {
+/// Hands `take` what [`annexb_units`] gives: a loop that the compiler makes less of.
+#[inline]
+pub(crate) fn walk_annexb(data: &[u8], mut take: impl FnMut(Range<usize>)) {
     let mut codes = FINDER.find_iter(data);
-    let Some(first) = codes.next() else { return };
-    let mut start = first + START_CODE.len();
-    for code in codes {
-        push_unit(data, start, code, units);
-        start = code + START_CODE.len();
-    }
-    push_unit(data, start, data.len(), units);
-}
-
-fn push_unit(data: &[u8], start: usize, end: usize, units: &mut Vec<Range<usize>>) {
-    let end = without_trailing_zeros(data, start, end);
-    if end > start {
-        units.push(start..end);
+    let mut next = codes.next();
+    while let Some(code) = next {
+        let start = code + START_CODE.len();
+        next = codes.next();
+        let end = without_trailing_zeros(data, start, next.unwrap_or(data.len()));
+        if end > start {
+            take(start..end);
+        }
     }
 }
 
@@ -173,29 +169,24 @@ pub fn length_prefixed_units(
 /// # Errors
 /// [`MkvErrorKind::InvalidBitstream`] where a unit is too long for its length field.
 pub fn to_length_prefixed(data: &[u8], units: &[Range<usize>], size: LengthSize) -> Result<Bytes, MkvError> {
-    let mut out = BytesMut::with_capacity(length_prefixed_len(units, size));
-    put_length_prefixed(&mut out, data, units, size)?;
+    check_length(units.iter().map(Range::len).max().unwrap_or(0), size)?;
+    let mut out = BytesMut::with_capacity(units.iter().map(|unit| unit.len() + size.bytes()).sum());
+    put_length_prefixed(&mut out, data, units, size);
     Ok(out.freeze())
 }
 
-/// How many bytes these units take in length-prefixed form.
-pub(crate) fn length_prefixed_len(units: &[Range<usize>], size: LengthSize) -> usize {
-    units.iter().map(|unit| unit.len() + size.bytes()).sum()
-}
-
-/// Appends the units in length-prefixed form to `out`, which has room for them.
-pub(crate) fn put_length_prefixed(
-    out: &mut BytesMut,
-    data: &[u8],
-    units: &[Range<usize>],
-    size: LengthSize,
-) -> Result<(), MkvError> {
-    if let Some(unit) = units.iter().find(|unit| unit.len() > size.longest()) {
+/// Refuses a unit whose length does not fit its field.
+pub(crate) fn check_length(length: usize, size: LengthSize) -> Result<(), MkvError> {
+    if length > size.longest() {
         return Err(MkvError::new(MkvErrorKind::InvalidBitstream).with_detail(format!(
-            "nal unit of {} bytes does not fit its length field",
-            unit.len()
+            "nal unit of {length} bytes does not fit its length field"
         )));
     }
+    Ok(())
+}
+
+/// Appends the units in length-prefixed form to `out`, which has room for them; their lengths fit.
+pub(crate) fn put_length_prefixed(out: &mut BytesMut, data: &[u8], units: &[Range<usize>], size: LengthSize) {
     for unit in units {
         match size {
             LengthSize::Four => out.put_u32(unit.len() as u32),
@@ -204,28 +195,16 @@ pub(crate) fn put_length_prefixed(
         }
         out.put_slice(&data[unit.clone()]);
     }
-    Ok(())
 }
 
 /// Turns Annex-B into length-prefixed form in place: no byte of a unit is moved.
 ///
-/// This takes that `units` fill `data` with nothing but a four-byte start code before each and that nobody
-/// else holds `data`; otherwise `data` comes back untouched.
+/// `units` fill `data` with nothing but a four-byte start code before each. Where somebody else holds `data` it
+/// comes back untouched.
 pub(crate) fn to_length_prefixed_in_place(data: Bytes, units: &[Range<usize>]) -> Result<Bytes, Bytes> {
-    let mut end = 0;
-    for unit in units {
-        if unit.start != end + 4 || u32::try_from(unit.len()).is_err() {
-            return Err(data);
-        }
-        end = unit.end;
-    }
-    if end != data.len() {
-        return Err(data);
-    }
     let mut data: BytesMut = data.try_into_mut()?;
     for unit in units {
-        // The lengths were checked above.
-        let length = u32::try_from(unit.len()).unwrap_or(u32::MAX);
+        let length = unit.len() as u32;
         data[unit.start - 4..unit.start].copy_from_slice(&length.to_be_bytes());
     }
     Ok(data.freeze())
@@ -275,12 +254,12 @@ mod tests {
         for repeats in [1, 10, 1000] {
             let data = unit.repeat(repeats);
             let mut found = Vec::new();
-            collect_annexb_units(&data, &mut found);
+            walk_annexb(&data, |unit| found.push(unit));
             assert_eq!(found, annexb_units(&data).collect::<Vec<_>>());
             assert_eq!(found.len(), 3 * repeats);
         }
         let mut found = Vec::new();
-        collect_annexb_units(&[1, 0, 1, 0, 0], &mut found);
+        walk_annexb(&[1, 0, 1, 0, 0], |unit| found.push(unit));
         assert!(found.is_empty());
     }
 
