@@ -9,6 +9,6 @@ mod writer;
 pub(crate) use self::{
     body::{BodyDecoder, Decoded},
     request::encode_head,
-    response::{ResponseHead, ResponseReader, parse_response_head},
+    response::{HeadParser, ResponseHead, ResponseReader},
     writer::ChunkedWriter,
 };

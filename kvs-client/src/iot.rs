@@ -19,7 +19,7 @@ use url::Url;
 use crate::{
     ClientError, ClientErrorKind, ProxySettings, TlsOptions,
     dial::{Route, connect_tls, host_of},
-    http1::{BodyDecoder, Decoded, ResponseHead, parse_response_head},
+    http1::{BodyDecoder, Decoded, HeadParser, ResponseHead},
     service_error::service_error,
 };
 
@@ -283,11 +283,12 @@ impl IotCredentials {
 async fn read_answer(stream: impl AsyncRead + Unpin) -> Result<(ResponseHead, Vec<u8>), ClientError> {
     let mut stream = stream.take(MAX_ANSWER);
     let mut buffer = BytesMut::new();
+    let mut parser = HeadParser::default();
     let mut head: Option<(ResponseHead, BodyDecoder)> = None;
     let mut body = Vec::new();
     loop {
         if head.is_none()
-            && let Some(parsed) = parse_response_head(&mut buffer)?
+            && let Some(parsed) = parser.parse(&mut buffer)?
         {
             let decoder = BodyDecoder::of_response(parsed.status, &parsed.headers)?;
             head = Some((parsed, decoder));

@@ -15,6 +15,9 @@ const MAX_HEAD: usize = 64 * 1024;
 /// The most headers taken.
 const MAX_HEADERS: usize = 100;
 
+/// The most interim heads before the final one. A service sends one at most; a peer that never stops would keep us busy.
+const MAX_INTERIM_HEADS: u8 = 16;
+
 /// How much is read at a time: ACKs are small, media comes in many reads anyway.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -36,10 +39,36 @@ impl ResponseHead {
     }
 }
 
+/// Takes the final head out of what has come: interim ones (1xx, RFC 9110 §15.2) are passed over, up to a limit.
+#[derive(Debug, Default)]
+pub(crate) struct HeadParser {
+    interim: u8,
+}
+
+impl HeadParser {
+    /// The final head, if it is complete. What belongs to it and what precedes it is taken out of `buffer`.
+    pub(crate) fn parse(&mut self, buffer: &mut BytesMut) -> Result<Option<ResponseHead>, ClientError> {
+        let wrong = |text| ClientError::new(ClientErrorKind::Protocol, text);
+        loop {
+            match parse_head(buffer)? {
+                Some(head) if (100..200).contains(&head.status) => {
+                    self.interim = self.interim.saturating_add(1);
+                }
+                None if buffer.len() >= MAX_HEAD => return Err(wrong("the response head is too long")),
+                other => return Ok(other),
+            }
+            if self.interim > MAX_INTERIM_HEADS {
+                return Err(wrong("interim responses without end"));
+            }
+        }
+    }
+}
+
 /// Reads one response. Every method may be dropped and called again without loss.
 pub(crate) struct ResponseReader {
     io: Box<dyn AsyncRead + Unpin>,
     buffer: BytesMut,
+    head: HeadParser,
     body: Option<BodyDecoder>,
     lost: Rc<Cell<bool>>,
 }
@@ -49,6 +78,7 @@ impl ResponseReader {
         Self {
             io,
             buffer: BytesMut::new(),
+            head: HeadParser::default(),
             body: None,
             lost,
         }
@@ -57,7 +87,7 @@ impl ResponseReader {
     /// The final head.
     pub(crate) async fn head(&mut self) -> Result<ResponseHead, ClientError> {
         loop {
-            if let Some(head) = parse_response_head(&mut self.buffer)? {
+            if let Some(head) = self.head.parse(&mut self.buffer)? {
                 self.body = Some(BodyDecoder::of_response(head.status, &head.headers)?);
                 return Ok(head);
             }
@@ -98,23 +128,6 @@ impl ResponseReader {
             self.lost.set(true);
             ClientError::from_io(error)
         })
-    }
-}
-
-/// Takes the final head out of `buffer` if it is complete: interim ones (1xx, RFC 9110 §15.2) are passed
-/// over.
-pub(crate) fn parse_response_head(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, ClientError> {
-    loop {
-        match parse_head(buffer)? {
-            Some(head) if (100..200).contains(&head.status) => {}
-            None if buffer.len() >= MAX_HEAD => {
-                return Err(ClientError::new(
-                    ClientErrorKind::Protocol,
-                    "the response head is too long",
-                ));
-            }
-            other => return Ok(other),
-        }
     }
 }
 
@@ -169,6 +182,29 @@ mod tests {
 
         assert_eq!(head.status, 200);
         assert_eq!(rest(&mut reader).await.expect("reads"), b"ok");
+    }
+
+    #[tokio::test]
+    async fn interim_heads_without_end_are_refused_however_they_are_split() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+        let taken = interim.repeat(MAX_INTERIM_HEADS.into()) + "HTTP/1.1 200 OK\r\n\r\n";
+        let refused = interim.repeat(usize::from(MAX_INTERIM_HEADS) + 1) + "HTTP/1.1 200 OK\r\n\r\n";
+        for step in [1, 7, usize::MAX] {
+            let parse = |text: &str| {
+                let (mut parser, mut buffer) = (HeadParser::default(), BytesMut::new());
+                for piece in text.as_bytes().chunks(step.min(text.len())) {
+                    buffer.extend_from_slice(piece);
+                    if let Some(head) = parser.parse(&mut buffer)? {
+                        return Ok(head.status);
+                    }
+                }
+                Err(ClientError::new(ClientErrorKind::Other, "no head"))
+            };
+
+            assert_eq!(parse(&taken).expect("reads"), 200);
+            let error = parse(&refused).expect_err("fails");
+            assert_eq!(error.kind(), ClientErrorKind::Protocol);
+        }
     }
 
     #[tokio::test]
