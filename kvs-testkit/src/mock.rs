@@ -1,6 +1,6 @@
 //! The mock endpoint as a server on a socket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -102,9 +102,17 @@ impl MockKvs {
         MockKvsBuilder::default()
     }
 
-    /// Its URL, such as `http://127.0.0.1:40321`; control plane and media alike.
+    /// Its URL, such as `http://127.0.0.1:40321`; control plane and media alike. Where it listens on every address of the
+    /// machine, the one of its own that reaches it: the loopback.
     pub fn endpoint(&self) -> String {
-        format!("{}://{}", self.host.scheme, self.address)
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("{}://{address}", self.host.scheme)
     }
 
     /// The address it listens on.

@@ -290,6 +290,19 @@ async fn an_expectation_that_is_not_met_is_found_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_server_on_every_address_names_one_that_can_be_connected_to() {
+    let kvs = MockKvs::builder()
+        .listen("0.0.0.0:0".parse().unwrap())
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(
+        kvs.endpoint(),
+        format!("http://127.0.0.1:{}", kvs.address().port())
+    );
+}
+
+#[tokio::test]
 async fn data_endpoints_are_named_as_the_client_named_the_server() {
     let kvs = MockKvs::builder().with_stream("cam", 1).start().await.unwrap();
     let body = json!({ "StreamName": "cam", "APIName": "PUT_MEDIA" }).to_string();
