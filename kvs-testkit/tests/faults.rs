@@ -79,6 +79,25 @@ async fn a_reset_after_n_bytes_is_exact() {
 }
 
 #[tokio::test]
+async fn a_reset_after_no_bytes_comes_before_any_media() {
+    let kvs = start().await;
+    kvs.stream("cam").after_bytes(0).reset_connection();
+    let mut client = RawClient::connect(&kvs);
+    assert_eq!(client.put_media(&kvs, "cam").status, 200);
+    assert!(client.is_reset());
+    let ledger = kvs.ledger();
+    let session = &ledger.stream("cam").sessions[0];
+    assert_eq!(
+        (session.body_bytes, &session.end),
+        (0, &Some(SessionEnd::ResetByScript))
+    );
+
+    let mut again = upload(&kvs, 1);
+    again.send_last_chunk();
+    assert_eq!(again.read_acks_to_end().len(), 3);
+}
+
+#[tokio::test]
 async fn an_error_at_a_fragment_refuses_it_and_ends_the_session_once() {
     let kvs = start().await;
     kvs.stream("cam").on_fragment(2).error(4006);

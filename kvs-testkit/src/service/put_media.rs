@@ -134,6 +134,8 @@ impl Service {
             self.slow_down(&mut session, rate, now);
         }
         self.apply(&mut session, effects, now);
+        // None of the body has come yet, and a mark at its start is reached.
+        self.fire(&mut session, Moment::AfterBytes(0), now);
         self.sessions.insert(id, session);
         self.ledger_changed();
         Ok(Opened {

@@ -43,7 +43,8 @@ pub enum Moment {
     /// When the request comes.
     #[default]
     Request,
-    /// When so many bytes of body have come; the rest of what came with them is not looked at.
+    /// When so many bytes of body have come; the rest of what came with them is not looked at. 0 is when the
+    /// request was accepted, before any body.
     AfterBytes(u64),
     /// When the timecode of the session's n-th fragment, from 1, has come. Its BUFFERING goes out first.
     OnFragment(u32),
