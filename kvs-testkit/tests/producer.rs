@@ -68,6 +68,23 @@ async fn everything_put_is_persisted() {
     producer.stop(PATIENCE).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_recording_with_a_key_frame_every_twelve_seconds_loses_nothing() {
+    let kvs = MockKvs::start().await;
+    let producer = producer(&kvs);
+    let config = StreamConfig::offline("archive").track(video("archive").tracks.remove(0));
+    let archive = producer.open_stream(config).await.unwrap();
+    for second in 0..36 {
+        let pts = Timestamp::from_secs(second);
+        let frame = Frame::video(vec![1; 100]).pts(pts).key_if(second % 12 == 0);
+        archive.put_frame(frame).await.unwrap();
+    }
+    let report = archive.stop(PATIENCE).await.unwrap();
+    assert_complete(&report);
+    assert_eq!(report.sessions.fragments_persisted, 3);
+    producer.stop(PATIENCE).await.unwrap();
+}
+
 fn account(report: &StopReport) -> Delivery {
     Delivery {
         accepted: report.frames.accepted.frames,

@@ -168,7 +168,8 @@ impl StreamConfig {
         }
     }
 
-    /// For recordings: nothing is ever dropped; a put waits for room instead.
+    /// For recordings: nothing is ever dropped; a put waits for room instead. Fragments may be 19.5 s long, so that files
+    /// with few key frames go up whole.
     #[must_use]
     pub fn offline(name: impl Into<String>) -> Self {
         StreamConfig {
@@ -176,6 +177,11 @@ impl StreamConfig {
             overflow: OverflowPolicy::Refuse,
             buffer_duration: None,
             max_latency: None,
+            order: OrderConfig {
+                // Below the 20 s that the service takes today; live media keeps to the older limit of 10 s.
+                max_fragment: Duration::from_millis(19_500),
+                ..OrderConfig::default()
+            },
             ..StreamConfig::realtime(name)
         }
     }
