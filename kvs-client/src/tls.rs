@@ -140,9 +140,13 @@ fn add_pem(roots: &mut RootCertStore, pem: &[u8], name: &str) -> Result<(), Clie
     }
 }
 
-/// A handshake that breaks off is a lost connection; one that is refused says why.
+/// A handshake that breaks off is a lost connection; one that is refused says why. A peer whose first bytes are no record
+/// of TLS, such as a server of plain http, speaks something else.
 pub(crate) fn handshake_error(error: io::Error) -> ClientError {
     match error.downcast::<rustls::Error>() {
+        Ok(source @ rustls::Error::InvalidMessage(_)) => {
+            ClientError::new(ClientErrorKind::Protocol, "the peer does not speak tls").with_source(source)
+        }
         Ok(source) => ClientError::new(ClientErrorKind::Tls, source.to_string()).with_source(source),
         Err(error) => ClientError::from_io(error),
     }
