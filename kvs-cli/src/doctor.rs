@@ -104,17 +104,18 @@ async fn check(args: &DoctorArgs, client: Client) -> Result<(), CliError> {
         signal::end_requested().await;
         interrupted = Some(CliError::new(Failure::Interrupted, "interrupted"));
     };
+    let mut told = Ok(());
     let outcomes = check
         .run_until(stop, |outcome| {
-            if !args.json {
-                output::line(line(outcome));
+            if !args.json && told.is_ok() {
+                told = output::line(line(outcome));
             }
         })
         .await;
 
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     let passed = outcomes.len() - failed;
-    output::line(if args.json {
+    let summed_up = output::line(if args.json {
         let report = Report {
             endpoint: client.control_endpoint().as_str(),
             region: client.region(),
@@ -133,6 +134,7 @@ async fn check(args: &DoctorArgs, client: Client) -> Result<(), CliError> {
     if let Some(error) = interrupted {
         return Err(error);
     }
+    told.and(summed_up)?;
     if failed > 0 {
         let message = format!("{failed} of {} cases failed", outcomes.len());
         return Err(CliError::new(Failure::NotConformant, message));

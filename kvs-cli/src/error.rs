@@ -81,6 +81,11 @@ impl CliError {
     pub(crate) fn failure(&self) -> Failure {
         self.failure
     }
+
+    /// Whether it is a reason to end an upload before its time.
+    pub(crate) fn is_early(&self) -> bool {
+        matches!(self.failure, Failure::Interrupted | Failure::CredentialsRefused)
+    }
 }
 
 impl fmt::Display for CliError {

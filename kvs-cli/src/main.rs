@@ -4,8 +4,10 @@
 //! ([`mp4`]), and what people and scripts see: a progress bar, a summary, one line per error, and an exit status
 //! ([`error`]).
 
+mod cause;
 mod cli;
 mod credentials;
+mod delivery;
 mod doctor;
 mod error;
 mod load;

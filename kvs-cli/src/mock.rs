@@ -36,18 +36,19 @@ pub(crate) async fn run(args: MockArgs) -> Result<(), CliError> {
     };
     let first_line = serde_json::to_string(&facts).map_err(CliError::unexpected)?;
     let announced = async {
-        output::line(first_line);
-        std::future::pending::<()>().await;
+        output::announce(first_line)?;
+        std::future::pending().await
     };
     // In this order: whoever has read the first line may ask the process to end at once.
-    tokio::select! {
+    let served: Result<(), CliError> = tokio::select! {
         biased;
-        () = signal::end_requested() => {}
-        () = announced => {}
-    }
+        () = signal::end_requested() => Ok(()),
+        unread = announced => unread,
+    };
     // Checked by hand: a mock that is dropped with expectations unmet panics, as a test wants it.
     let verdict = mock.verify();
     mock.stop().await;
+    served?;
     verdict.map_err(|unmet| {
         output::note(unmet);
         CliError::new(Failure::Unmet, "what the script expects did not happen")

@@ -33,6 +33,7 @@ use index::{Index, Sample};
 pub(crate) struct Mp4 {
     path: PathBuf,
     tracks: Vec<Mp4Track>,
+    skipped: Vec<String>,
     duration: Duration,
 }
 
@@ -53,10 +54,12 @@ impl Mp4 {
         let mut file = open_file(path).map_err(fail)?;
         let index = Index::read(&mut file).map_err(fail)?;
         let tracks = config::supported_tracks(&index).map_err(fail)?;
+        let skipped = config::skipped_tracks(&index, &tracks);
         let (tracks, duration) = index::lay_out(tracks, &index).map_err(fail)?;
         Ok(Mp4 {
             path: path.to_path_buf(),
             tracks,
+            skipped,
             duration,
         })
     }
@@ -64,6 +67,26 @@ impl Mp4 {
     /// The tracks, as a stream declares them: video is number 1, audio number 2.
     pub(crate) fn tracks(&self) -> Vec<Track> {
         self.tracks.iter().map(|t| t.track.clone()).collect()
+    }
+
+    /// The tracks that aren't sent: each one's number in the file, its codec, and why.
+    pub(crate) fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
+    /// The longest time from a key frame of the video to the next, or to the end.
+    pub(crate) fn longest_group(&self) -> Duration {
+        let video = self.tracks.iter().filter(|t| t.track.kind == TrackKind::Video);
+        let longest = video.filter_map(|track| {
+            let keys = track.samples.iter().filter(|sample| sample.key);
+            let end = track.samples.iter().map(|sample| sample.end).max()?;
+            let starts: Vec<i64> = keys.map(|sample| sample.pts).chain([end]).collect();
+            starts
+                .windows(2)
+                .map(|pair| pair[1].saturating_sub(pair[0]))
+                .max()
+        });
+        Duration::from_nanos(u64::try_from(longest.max().unwrap_or(0)).unwrap_or(0))
     }
 
     /// From the earliest frame to the end of the last one.

@@ -55,14 +55,14 @@ fn list(dir: &Path, as_json: bool) -> Result<(), CliError> {
                 "to_ms": millis(to),
                 "disk_bytes": stream.disk_bytes(),
                 "damaged": !stream.report().is_clean(),
-            }));
+            }))?;
         } else {
             let seconds = from.zip(to).map_or(0, |(from, to)| (to - from) / 1_000_000_000);
             let (name, disk) = (stream.name(), stream.disk_bytes());
             output::line(format!(
                 "{name}: {} fragments, {items} frames, {bytes} bytes over {seconds} s to deliver; {disk} bytes on disk",
                 fragments.len()
-            ));
+            ))?;
         }
     }
     Ok(())
@@ -80,13 +80,13 @@ fn verify(dir: &Path, as_json: bool) -> Result<(), CliError> {
                 "whole_bytes": found.whole_bytes,
                 "damaged_frames": found.damaged_items,
                 "garbage_bytes": found.garbage_bytes,
-            }));
+            }))?;
         } else {
             let (name, frames, bytes) = (stream.name(), found.whole_items, found.whole_bytes);
             let (lost, garbage) = (found.damaged_items, found.garbage_bytes);
             output::line(format!(
                 "{name}: {frames} frames of {bytes} bytes whole, {lost} frames damaged, {garbage} bytes of garbage"
-            ));
+            ))?;
         }
         if !is_whole {
             damaged.push(stream.name().to_owned());
@@ -219,8 +219,7 @@ impl Export {
             out.flush()
         };
         write(&mut self.out).map_err(|error| cannot_write(&self.path, &error))?;
-        output::line(self.path.display());
-        Ok(())
+        output::line(self.path.display())
     }
 }
 

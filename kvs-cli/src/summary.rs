@@ -30,6 +30,8 @@ pub(crate) struct Summary {
     pub(crate) frames_delivered: u64,
     /// Frames that are not delivered, by what became of them.
     pub(crate) drops: BTreeMap<String, u64>,
+    /// Tracks of the file that can't be sent.
+    pub(crate) tracks_skipped: usize,
     /// Frames read back and found equal; nothing where the stream was not read back.
     pub(crate) frames_verified: Option<u64>,
 }
@@ -132,6 +134,7 @@ mod tests {
             seconds: Duration::from_millis(1500),
             frames_delivered: 7,
             drops: BTreeMap::from([("refused".into(), 1), ("still held".into(), 2)]),
+            tracks_skipped: 0,
             frames_verified: None,
         }
     }
@@ -152,6 +155,7 @@ mod tests {
         assert_eq!(json["first_ack_ms"], 12.3);
         assert!(json.as_object().unwrap().contains_key("first_persisted_ms"));
         assert_eq!(json["seconds"], 1.5);
+        assert_eq!(json["tracks_skipped"], 0);
         assert!(!summary().to_json().contains('\n'));
     }
 

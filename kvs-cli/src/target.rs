@@ -15,6 +15,8 @@ use crate::error::{CliError, Failure};
 pub(crate) struct Target {
     /// How the service is reached.
     pub(crate) client: Client,
+    /// How long the stream keeps its media, in hours.
+    pub(crate) retention_hours: u32,
     mock: Option<MockKvs>,
 }
 
@@ -27,6 +29,7 @@ impl Target {
         let mock = mock.start().await.map_err(CliError::unexpected)?;
         Ok(Target {
             client: mock_client(&mock)?,
+            retention_hours: stream.retention_hours,
             mock: Some(mock),
         })
     }
@@ -41,8 +44,12 @@ impl Target {
             args.ca_file.as_deref(),
         )
         .await?;
-        prepare(&client, stream, args.create).await?;
-        Ok(Target { client, mock: None })
+        let retention_hours = prepare(&client, stream, args.create).await?;
+        Ok(Target {
+            client,
+            retention_hours,
+            mock: None,
+        })
     }
 
     /// Ends the mock, if it is one.
@@ -90,17 +97,18 @@ pub(crate) async fn client(
 }
 
 /// Makes sure that the stream exists, so that a missing one is an error at once and not a stream that waits for better times.
-pub(crate) async fn prepare(client: &Client, stream: &StreamConfig, create: bool) -> Result<(), CliError> {
+/// Returns how long it keeps its media, in hours.
+pub(crate) async fn prepare(client: &Client, stream: &StreamConfig, create: bool) -> Result<u32, CliError> {
     let control = client.control_plane();
     match control.describe_stream(&stream.name).await {
-        Ok(_) => Ok(()),
+        Ok(described) => Ok(described.retention_hours),
         Err(error) if error.kind() != ClientErrorKind::NotFound => Err(error.into()),
         Err(_) if create => {
             let create = CreateStream::new(&stream.name).retention_hours(stream.retention_hours);
             control
                 .create_stream(create.media_type(stream.media_type()))
                 .await?;
-            Ok(())
+            Ok(stream.retention_hours)
         }
         Err(_) => {
             let message = format!("no such stream: {} (--create makes it)", stream.name);

@@ -27,7 +27,7 @@ pub(crate) async fn run(args: LoadArgs, start: ProcessStart) -> Result<(), CliEr
         report.to_json()
     } else {
         report.to_string()
-    });
+    })?;
     if report.dropped_frames > 0 {
         let message = format!("{} frames were not delivered", report.dropped_frames);
         return Err(CliError::new(Failure::NotDelivered, message));

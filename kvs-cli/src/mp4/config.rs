@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kvs_mkv::Track;
-use mp4_atom::Esds;
+use mp4_atom::{Esds, esds::DecoderConfig};
 
 use super::Mp4ErrorKind;
 use super::boxes::{Child, child, children, leaf};
@@ -16,6 +16,8 @@ const AUDIO_ENTRIES: [usize; 3] = [28, 44, 64];
 const MAX_ESDS: usize = 4096;
 /// Object types that are AAC: MPEG-4 audio and the three MPEG-2 profiles (mp4ra.org, "object types").
 const AAC_OBJECT_TYPES: [u8; 4] = [0x40, 0x66, 0x67, 0x68];
+/// Object types that are MP3: MPEG-2 and MPEG-1 audio (mp4ra.org).
+const MP3_OBJECT_TYPES: [u8; 2] = [0x69, 0x6b];
 
 /// Picks the first H.264 or H.265 and the first AAC track, by their places in the index.
 pub(super) fn supported_tracks(index: &Index) -> Result<Vec<(usize, Track)>, Mp4ErrorKind> {
@@ -34,6 +36,23 @@ pub(super) fn supported_tracks(index: &Index) -> Result<Vec<(usize, Track)>, Mp4
     }
 }
 
+/// The tracks that were not chosen: number in the file, codec, and why.
+pub(super) fn skipped_tracks(index: &Index, chosen: &[(usize, Track)]) -> Vec<String> {
+    let others = index.traks.iter().enumerate();
+    let others = others.filter(|(place, _)| chosen.iter().all(|(taken, _)| taken != place));
+    let told = others.map(|(_, trak)| {
+        let why = if video(trak).is_some() {
+            "one video track is sent"
+        } else if audio(trak).is_some() {
+            "one audio track is sent"
+        } else {
+            "its codec is not supported"
+        };
+        format!("track {} ({}: {why})", trak.id, describe(trak))
+    });
+    told.collect()
+}
+
 fn video(trak: &Trak) -> Option<Track> {
     let entry = entry(trak)?;
     let (track, record) = match &entry.kind {
@@ -46,19 +65,20 @@ fn video(trak: &Trak) -> Option<Track> {
 }
 
 fn audio(trak: &Trak) -> Option<Track> {
-    let entry = entry(trak).filter(|entry| entry.kind == *b"mp4a")?;
-    let esds: Esds = leaf(
-        find_esds(entry.body).filter(|body| body.len() <= MAX_ESDS)?,
-        "esds",
-    )
-    .ok()?;
-    let config = esds.es_desc.dec_config;
+    let config = decoder_config(trak)?;
     if !AAC_OBJECT_TYPES.contains(&config.object_type_indication) {
         return None;
     }
     Track::aac()
         .with_codec_private(Bytes::from(config.dec_specific?.raw))
         .ok()
+}
+
+fn decoder_config(trak: &Trak) -> Option<DecoderConfig> {
+    let entry = entry(trak).filter(|entry| entry.kind == *b"mp4a")?;
+    let body = find_esds(entry.body).filter(|body| body.len() <= MAX_ESDS)?;
+    let esds: Esds = leaf(body, "esds").ok()?;
+    Some(esds.es_desc.dec_config)
 }
 
 /// In QuickTime files the descriptor may lie in a `wave` box.
@@ -75,7 +95,11 @@ fn entry(trak: &Trak) -> Option<Child<'_>> {
 }
 
 fn describe(trak: &Trak) -> String {
-    let codec = entry(trak).map_or("unknown".into(), |entry| printable(&entry.kind));
+    let codec = match decoder_config(trak).map(|config| config.object_type_indication) {
+        Some(object_type) if MP3_OBJECT_TYPES.contains(&object_type) => "mp3".to_owned(),
+        Some(object_type) if AAC_OBJECT_TYPES.contains(&object_type) => "aac".to_owned(),
+        _ => entry(trak).map_or("unknown".into(), |entry| printable(&entry.kind)),
+    };
     let kind = match &trak.handler {
         b"vide" => "video",
         b"soun" => "audio",
