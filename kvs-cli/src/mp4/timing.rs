@@ -114,6 +114,27 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_that_begins_inside_a_frame_shifts_by_its_exact_time_so_that_tracks_stay_in_step() {
+        // Video of 25 frames/s cut at 9.5 frames, sound at the same 380 ms and its 14.4 ms of priming.
+        let video = Timing {
+            ticks_per_second: 12_800,
+            shift: 0,
+        };
+        let audio = Timing {
+            ticks_per_second: 44_100,
+            shift: 0,
+        };
+        let shift_of = |timing: Timing, media_time| {
+            let elst = Elst {
+                entries: vec![edit(4_700, Some(media_time))],
+            };
+            timing.start_of(&elst, 1_000)
+        };
+        assert_eq!(shift_of(video, 4_864), Some(-380_000_000));
+        assert_eq!(shift_of(audio, 17_394), Some(-394_421_768));
+    }
+
+    #[test]
     fn a_list_without_a_real_edit_changes_nothing() {
         assert_eq!(AUDIO.start_of(&Elst { entries: vec![] }, 1000), Some(0));
         assert_eq!(
