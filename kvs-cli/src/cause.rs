@@ -10,7 +10,9 @@ use crate::watch::Watched;
 /// heard of the service.
 pub(crate) fn of(report: &StopReport, watched: &Watched, silence: Duration) -> String {
     let told = report.failure.as_ref().or(watched.refusal.as_ref());
-    if let Some(told) = told.or(watched.trouble.as_ref()) {
+    // That a session ended says less than that everything was received on it.
+    let trouble = watched.trouble.as_ref().filter(|_| not_persisted(report) == 0);
+    if let Some(told) = told.or(trouble) {
         return told.clone();
     }
     let (frames, sessions) = (&report.frames, &report.sessions);
@@ -24,6 +26,19 @@ pub(crate) fn of(report: &StopReport, watched: &Watched, silence: Duration) -> S
     format!("{}{stalled}", standstill(report, watched, silence))
 }
 
+/// How many fragments were received and not persisted, where nothing else is missing.
+fn not_persisted(report: &StopReport) -> u64 {
+    let sessions = &report.sessions;
+    let all_received = report.unacknowledged.iter().all(|fragment| fragment.received);
+    if all_received {
+        sessions
+            .fragments_received
+            .saturating_sub(sessions.fragments_persisted)
+    } else {
+        0
+    }
+}
+
 fn standstill(report: &StopReport, watched: &Watched, silence: Duration) -> String {
     let sessions = &report.sessions;
     let silence = format!("for {:.1} s", silence.as_secs_f64());
@@ -31,9 +46,7 @@ fn standstill(report: &StopReport, watched: &Watched, silence: Duration) -> Stri
         1 => "the service accepted the session".to_owned(),
         n => format!("the service accepted {n} sessions"),
     };
-    let not_persisted = sessions
-        .fragments_received
-        .saturating_sub(sessions.fragments_persisted);
+    let not_persisted = not_persisted(report);
     if sessions.connects == 0 {
         format!("no session was begun {silence}")
     } else if sessions.sessions == 0 {
@@ -42,7 +55,7 @@ fn standstill(report: &StopReport, watched: &Watched, silence: Duration) -> Stri
         format!("{accepted}, said that it was idle and acknowledged no fragment {silence}")
     } else if watched.first_ack.is_none() {
         format!("{accepted} and acknowledged nothing {silence}")
-    } else if not_persisted > 0 && report.unacknowledged.iter().all(|fragment| fragment.received) {
+    } else if not_persisted > 0 {
         format!("{not_persisted} fragments were received but never persisted; nothing was heard {silence}")
     } else {
         format!("{accepted} and acknowledged no more {silence}")
