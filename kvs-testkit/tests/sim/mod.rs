@@ -1,0 +1,4 @@
+//! Broken machines.
+
+mod broken;
+mod doors;
