@@ -492,3 +492,40 @@ async fn a_format_told_by_a_refused_key_frame_is_kept_for_the_next() {
     assert_complete(&camera.stop(PATIENCE).await.unwrap());
     producer.stop(PATIENCE).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_new_resolution_opens_a_new_session_with_its_own_codec_private_data() {
+    let kvs = MockKvs::start().await;
+    let producer = producer(&kvs);
+    let camera = producer
+        .open_stream(StreamConfig::realtime("cam").h264())
+        .await
+        .unwrap();
+    let key = |sps: &[u8]| {
+        let mut unit = vec![0, 0, 0, 1];
+        unit.extend_from_slice(sps);
+        unit.extend([0, 0, 0, 1, 0x68, 0xce, 0x38, 0x80, 0, 0, 0, 1, 0x65]);
+        unit.extend([0x88; 100]);
+        unit
+    };
+    let small = key(&[0x67, 0x42, 0x00, 0x0a, 0xf8, 0x41, 0xa2]);
+    let large = key(&[0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa0, 0x3d, 0xb0]);
+    for (second, unit) in [&small, &small, &large, &large].into_iter().enumerate() {
+        let pts = Timestamp::from_secs(i64::try_from(second).unwrap());
+        camera
+            .put_frame(Frame::video(unit.clone()).pts(pts).key())
+            .await
+            .unwrap();
+    }
+    assert_complete(&camera.stop(PATIENCE).await.unwrap());
+    let ledger = kvs.stream("cam").ledger();
+    let sessions: Vec<(u64, usize)> = ledger
+        .sessions
+        .iter()
+        .map(|session| (session.tracks[0].codec_private_digest, session.fragments.len()))
+        .collect();
+    assert_eq!(sessions.len(), 2, "{}", ledger.summary());
+    assert_ne!(sessions[0].0, sessions[1].0);
+    assert_eq!((sessions[0].1, sessions[1].1), (2, 2), "{}", ledger.summary());
+    producer.stop(PATIENCE).await.unwrap();
+}

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kvs_mkv::Correction;
+
 use kvs_mkv::{
-    FragmentMetadata, Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop, OrderErrorKind,
-    Ordered, Tag, Timestamp, Track, TrackAdapter, TrackFormat, TrackKind, TrackSet,
+    FragmentMetadata, FragmentStart, Frame, FrameFlags, FrameOrderer, MkvErrorKind, OrderConfig, OrderDrop,
+    OrderErrorKind, Ordered, Tag, Timestamp, Track, TrackAdapter, TrackFormat, TrackKind, TrackSet,
 };
 use kvs_storage::{ITEM_OVERHEAD, Reservation};
 use tokio::sync::oneshot;
@@ -104,9 +105,6 @@ pub(crate) struct Intake {
     untold: BTreeMap<u8, TrackFormat>,
     /// Formats that frames still in the orderer begin, in the order of their frames.
     coming: VecDeque<(u8, TrackFormat)>,
-    /// A fragment whose formats aren't all seen yet.
-    opening: Option<(Timestamp, Vec<u8>)>,
-    held_back: VecDeque<Ready>,
     /// Tags of the open fragment and of those that follow.
     pub(crate) metadata: FragmentMetadata,
     ready: VecDeque<Ready>,
@@ -140,8 +138,6 @@ impl Intake {
             latest,
             untold: BTreeMap::new(),
             coming: VecDeque::new(),
-            opening: None,
-            held_back: VecDeque::new(),
             metadata: FragmentMetadata::default(),
             ready: VecDeque::new(),
             charge: None,
@@ -295,7 +291,6 @@ impl Intake {
     pub(crate) fn close_fragment(&mut self) {
         self.orderer.flush();
         self.collect();
-        self.release_opening();
     }
 
     /// Closes the open fragment because nothing came for long, and says so to the stream's thread.
@@ -329,73 +324,81 @@ impl Intake {
     fn collect(&mut self) {
         while let Some(ordered) = self.orderer.poll() {
             match ordered {
-                Ordered::Fragment(start) => {
-                    self.release_opening();
-                    self.opening = Some((start.timecode, start.tracks));
-                }
+                Ordered::Fragment(start) => self.open_fragment(&start),
                 Ordered::Frame(frame) => {
-                    let (is_new_format, is_key) =
-                        (frame.flags.contains(FrameFlags::NEW_FORMAT), frame.is_key());
-                    if is_new_format
-                        && let Some(at) = self.coming.iter().position(|(number, _)| *number == frame.track)
-                        && let Some((number, format)) = self.coming.remove(at)
-                    {
-                        self.tracks = self.tracks.clone().with_format(number, format);
-                    }
                     let charge = self.charge_of(&frame);
-                    self.hand_out(Ready::Frame { frame, charge });
-                    // The key frame is the last that can tell the format of its fragment.
-                    if is_key {
-                        self.release_opening();
-                    }
+                    self.ready.push_back(Ready::Frame { frame, charge });
                 }
                 Ordered::FragmentEnd => {
-                    self.release_opening();
                     let tags = self.metadata.end_fragment();
                     self.ready.push_back(Ready::FragmentEnd { tags });
                 }
                 Ordered::Dropped { frame, reason } => {
                     drop(self.charge_of(&frame));
+                    self.keep_format_of_dropped(&frame);
                     let tally = Tally::frame(frame.data.len() as u64);
-                    self.hand_out(Ready::Dropped {
+                    let reason = reason_of(reason);
+                    self.ready.push_back(Ready::Dropped {
                         pts: frame.pts,
                         tally,
-                        reason: reason_of(reason),
+                        reason,
                     });
                 }
                 Ordered::KeyFrameWanted { track, open_for } => {
-                    self.hand_out(Ready::KeyFrameWanted { track, open_for });
+                    self.ready.push_back(Ready::KeyFrameWanted { track, open_for });
                 }
-                Ordered::Corrected(correction) => self.hand_out(Ready::Corrected(correction)),
+                Ordered::Corrected(correction) => self.ready.push_back(Ready::Corrected(correction)),
                 _ => {}
             }
         }
     }
 
-    fn hand_out(&mut self, ready: Ready) {
-        if self.opening.is_some() {
-            self.held_back.push_back(ready);
-        } else {
-            self.ready.push_back(ready);
+    /// Hands out a fragment, with its tracks in the formats that begin with it.
+    fn open_fragment(&mut self, start: &FragmentStart) {
+        for number in &start.new_formats {
+            if let Some(format) = self.take_coming(*number) {
+                self.tracks = self.tracks.clone().with_format(*number, format);
+            }
         }
-    }
-
-    /// Lets the fragment go whose formats are known now.
-    fn release_opening(&mut self) {
-        let Some((timecode, numbers)) = self.opening.take() else {
-            return;
-        };
-        let tracks = self.tracks.only(&numbers).unwrap_or_else(|| self.tracks.clone());
+        let tracks = self
+            .tracks
+            .only(&start.tracks)
+            .unwrap_or_else(|| self.tracks.clone());
         let shared = match self.session_tracks.take() {
             Some(before) if *before == tracks => before,
             _ => Arc::new(tracks),
         };
         self.session_tracks = Some(Arc::clone(&shared));
         self.ready.push_back(Ready::Fragment {
-            timecode,
+            timecode: start.timecode,
             tracks: shared,
         });
-        self.ready.append(&mut self.held_back);
+    }
+
+    /// The format that the track's oldest frame with a new one began.
+    fn take_coming(&mut self, number: u8) -> Option<TrackFormat> {
+        let at = self.coming.iter().position(|(coming, _)| *coming == number)?;
+        self.coming.remove(at).map(|(_, format)| format)
+    }
+
+    /// A dropped frame may have been the one to begin a format: the next that can does.
+    fn keep_format_of_dropped(&mut self, frame: &Frame) {
+        if !frame.flags.contains(FrameFlags::NEW_FORMAT) {
+            return;
+        }
+        if let Some(format) = self.take_coming(frame.track)
+            && self.latest.get(&frame.track) == Some(&format)
+        {
+            match self
+                .tracks
+                .get(frame.track)
+                .and_then(|track| track.format.clone())
+            {
+                Some(current) => self.latest.insert(frame.track, current),
+                None => self.latest.remove(&frame.track),
+            };
+            self.untold.insert(frame.track, format);
+        }
     }
 
     fn charge_of(&mut self, frame: &Frame) -> Option<Reservation> {
