@@ -107,7 +107,7 @@ fault_kinds! {
 }
 
 impl FaultKind {
-    /// Whether a session that lives while it lasts can be left with acknowledgements that never come.
+    /// Whether a session that lives while it lasts can be left with acknowledgements that never come, or come long after it.
     pub(super) fn damages_sessions(self) -> bool {
         matches!(
             self,

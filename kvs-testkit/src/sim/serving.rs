@@ -13,7 +13,7 @@ use super::doors::Doors;
 use super::scenario::STREAM;
 use super::session::{Down, Stage, Up, Wrote};
 use super::verdict::FindingKind;
-use super::world::{Event, SYN_AGAIN, World};
+use super::world::{BY_SCRIPT, Event, SYN_AGAIN, World};
 use crate::service::{Action, ConnectionId, ErrorId, SessionEnd};
 
 impl<D: Doors> World<D> {
@@ -416,7 +416,7 @@ impl<D: Doors> World<D> {
     }
 
     fn is_expected(&self, id: ErrorId, reason: &str) -> bool {
-        let is_scripted = reason == "by the fault script";
+        let is_scripted = reason == BY_SCRIPT;
         let is_cut = self.scenario.has_session_cap && id == ErrorId::MAX_CONNECTION_DURATION_REACHED;
         let is_deleted = id == ErrorId::STREAM_NOT_ACTIVE;
         // Where the store or the budget turned away the only sound of a fragment, the fragment lacks it.

@@ -77,7 +77,8 @@ impl<D: Doors> World<D> {
             K::Close => self.upset(Effect::Close),
             K::ServiceStall => {
                 let pause = self.dice.seconds(1, 40);
-                self.upset(Effect::Stall(pause));
+                // It may outlast the fault.
+                self.damage(Effect::Stall(pause));
             }
             K::SlowRead => {
                 let rate = u32::try_from(self.dice.number(200, 20_000)).unwrap_or(200);

@@ -23,7 +23,7 @@ use super::session::{Session, Stage};
 use super::store::Store;
 use super::verdict::{Finding, FindingKind, Verdict};
 use crate::digest;
-use crate::service::{ConnectionId, Service};
+use crate::service::{ConnectionId, ErrorId, Service, SessionEnd, SessionLedger};
 
 /// So many inputs at one moment, and the machine goes round in circles.
 const MOST_STEPS_AT_ONCE: u32 = 50_000;
@@ -33,6 +33,9 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A lost SYN is sent again after this (RFC 6298, initial retransmission timeout).
 pub(super) const SYN_AGAIN: Duration = Duration::from_secs(1);
+
+/// The reason that the ledger gives for an error that a fault made the service send.
+pub(super) const BY_SCRIPT: &str = "by the fault script";
 
 /// How many lines of what happened go with a finding.
 const TRAIL: usize = 60;
@@ -185,6 +188,21 @@ impl<D: Doors> World<D> {
     fn verdict(mut self, duration: Duration) -> Verdict {
         let machine = self.doors.machine();
         let at = self.clock.now();
+        let is_cut = |session: &&SessionLedger| {
+            matches!(&session.end, Some(SessionEnd::Error { id, reason })
+                if *id == ErrorId::MAX_CONNECTION_DURATION_REACHED && reason != BY_SCRIPT)
+        };
+        let cut = self
+            .service
+            .ledger()
+            .stream(STREAM)
+            .sessions
+            .iter()
+            .filter(is_cut)
+            .count();
+        if cut > 0 {
+            self.faults.insert(FaultKind::SessionCap, cut as u64);
+        }
         Verdict {
             seed: self.seed,
             duration,

@@ -759,6 +759,36 @@ fn a_stored_fragment_that_can_not_be_read_is_reported_and_passed_over() {
 }
 
 #[test]
+fn what_a_stored_fragment_lost_is_reported() {
+    let mut rig = Rig::new(MachineConfig {
+        paging: Paging::On,
+        ..config()
+    });
+    let fragments = vec![(stored(5, 1_000), std::sync::Arc::clone(&rig.tracks))];
+    rig.input(Input::Backlog {
+        fragments,
+        next_seq: 7,
+    });
+    let left = ItemMeta {
+        seq: 5,
+        pts: 1_000_000_000,
+        dts: 1_000_000_000,
+        duration: 0,
+        track: 1,
+        flags: ItemFlags::FRAGMENT_START.with(ItemFlags::KEY),
+        len: 100,
+    };
+    rig.input(Input::PagedIn {
+        first_seq: 5,
+        items: Ok(vec![left]),
+    });
+    let told = rig.events.iter().any(
+        |event| matches!(event, StreamEvent::Dropped { tally, reason: DropReason::StoreFailure, .. } if tally.frames == 1),
+    );
+    assert!(told, "{:?}", rig.events);
+}
+
+#[test]
 fn an_open_fragment_is_closed_on_idle_even_if_the_connection_was_lost_meanwhile() {
     let mut rig = Rig::ready(config());
     rig.open_fragment(1_000);
