@@ -79,6 +79,13 @@ impl<T> Pipe<T> {
         }
     }
 
+    /// Has everything arrive by now.
+    pub(super) fn hasten(&mut self, now: Duration) {
+        for (arrival, _) in &mut self.under_way {
+            *arrival = now.min(*arrival);
+        }
+    }
+
     /// Throws everything away.
     pub(super) fn clear(&mut self) {
         self.under_way.clear();

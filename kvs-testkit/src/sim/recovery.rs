@@ -11,9 +11,13 @@ const AFTER_THROTTLE: Duration = Duration::from_secs(30);
 /// What the round trips of a few calls take on a healthy link, and the repetition of a lost SYN.
 const ROUND_TRIPS: Duration = Duration::from_millis(1_500);
 
-/// What the faults left behind shows within this: failures on their way when the last fault ended, and an endpoint or a clock
-/// found wrong at the next attempt, which may be a back-off away.
+/// What the faults left behind shows within this, counted from the failure before: failures on their way when the last fault
+/// ended; then an endpoint, a clock or a stream found wrong at the next attempt, which may be a back-off away.
 const AFTERMATH: Duration = Duration::from_secs(6);
+
+/// So many such failures can follow each other: one on its way, the clock, the endpoint, a stream that is gone and comes anew
+/// over some changes of its status.
+const MOST_FAILURES: u32 = 12;
 
 /// Stored fragments go up at five per second at most; two frames make the shortest.
 const FRAMES_PER_SECOND: f64 = 8.0;
@@ -21,7 +25,7 @@ const FRAMES_PER_SECOND: f64 = 8.0;
 /// The wait between the end of all faults and the time by which all is well.
 #[derive(Debug)]
 pub(super) struct Recovery {
-    healed_at: Duration,
+    failures_left: u32,
     /// The last failure that the machine heard of, or the end of the faults.
     since: Duration,
     limit: Duration,
@@ -50,7 +54,7 @@ impl Recovery {
         let limit = if is_throttled { AFTER_THROTTLE } else { PROMPT };
         let backlog = Duration::from_secs_f64(held as f64 / FRAMES_PER_SECOND);
         Recovery {
-            healed_at: now,
+            failures_left: MOST_FAILURES,
             since: now,
             limit,
             wanted_at: None,
@@ -62,9 +66,11 @@ impl Recovery {
 
     /// The machine heard of a failure.
     pub(super) fn failed(&mut self, now: Duration, is_throttle: bool) {
-        if now > self.healed_at + AFTERMATH {
+        if self.failures_left == 0 || now > self.since + self.limit.max(AFTERMATH) {
             return;
         }
+        self.failures_left -= 1;
+        self.delivered_by += now - self.since;
         self.since = now;
         if is_throttle {
             let longer = AFTER_THROTTLE.saturating_sub(self.limit);

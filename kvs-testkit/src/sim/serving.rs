@@ -420,7 +420,7 @@ impl<D: Doors> World<D> {
         let is_cut = self.scenario.has_session_cap && id == ErrorId::MAX_CONNECTION_DURATION_REACHED;
         let is_deleted = id == ErrorId::STREAM_NOT_ACTIVE;
         // Where the store or the budget turned away the only sound of a fragment, the fragment lacks it.
-        let lacks_sound = id == ErrorId::FRAMES_MISSING_FOR_TRACK && self.has_turned_frames_away();
+        let lacks_sound = id == ErrorId::FRAMES_MISSING_FOR_TRACK && self.has_turned_frames_away;
         is_scripted || is_cut || is_deleted || lacks_sound
     }
 }

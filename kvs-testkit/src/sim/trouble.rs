@@ -156,7 +156,13 @@ impl<D: Doors> World<D> {
                     // Its end of the connection may be long gone.
                     self.reset_some(50);
                 }
-                K::LateAcks => self.link.ack_delay = Duration::ZERO,
+                K::LateAcks => {
+                    self.link.ack_delay = Duration::ZERO;
+                    let now = self.clock.now();
+                    for session in self.sessions.values_mut() {
+                        session.down.hasten(now);
+                    }
+                }
                 K::LostAcks => self.lose_percent = 0,
                 K::RepeatedAcks => self.repeats = false,
                 K::ReadFailure => self.store.read_failures = 0,
@@ -307,10 +313,5 @@ impl<D: Doors> World<D> {
                 return id;
             }
         }
-    }
-
-    /// Whether frames were turned away one by one in this run.
-    pub(super) fn has_turned_frames_away(&self) -> bool {
-        self.faults.contains_key(&FaultKind::AppendFailure) || self.faults.contains_key(&FaultKind::Pressure)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kvs_actors::StreamState;
 use kvs_actors::machine::{DropReason, Input, MachineConfig, Output, ServiceCall, SessionId, Tally};
-use kvs_client::{ClientError, ClientErrorKind};
+use kvs_client::{ClientError, ClientErrorKind, StreamStatus};
 use kvs_storage::{ItemFlags, ItemMeta, StoreError, StoreErrorKind};
 
 use super::account::{Account, Flaw, flaw};
@@ -94,6 +94,8 @@ pub(super) struct World<D> {
     /// Frames of the fragment that began are not given, because its beginning was not.
     is_fragment_lost: bool,
     last_closed: u64,
+    /// Frames were turned away one by one, before they came to the machine.
+    pub(super) has_turned_frames_away: bool,
 
     // Faults.
     pub(super) active: Vec<FaultKind>,
@@ -148,6 +150,7 @@ impl<D: Doors> World<D> {
             is_fragment_open: false,
             is_fragment_lost: false,
             last_closed: 0,
+            has_turned_frames_away: false,
             active: Vec::new(),
             faults: BTreeMap::new(),
             lose_percent: 0,
@@ -320,6 +323,10 @@ impl<D: Doors> World<D> {
 
     /// Notes in the account what the machine is about to hear.
     fn prepare(&mut self, input: &Input) {
+        // A machine that has stopped passes over what still arrives.
+        if self.stopped_at.is_some() {
+            return;
+        }
         match input {
             Input::Acked { session, ack } => {
                 let confirmed = self.account.acknowledge(*session, ack);
@@ -336,7 +343,12 @@ impl<D: Doors> World<D> {
                     self.failed(waits_long);
                 }
             }
-            Input::Described(Ok(info)) => self.account.retention_hours = info.retention_hours,
+            Input::Described(Ok(info)) => {
+                self.account.retention_hours = info.retention_hours;
+                if info.status != StreamStatus::Active {
+                    self.failed(false);
+                }
+            }
             Input::Described(Err(error))
             | Input::Created(Err(error))
             | Input::Tagged(Err(error))
@@ -549,10 +561,12 @@ impl<D: Doors> World<D> {
         if self.store.lacks(frame.payload.len()) > 0 {
             // It was not accepted; the application waits for the next key frame.
             self.is_fragment_lost = true;
+            self.has_turned_frames_away = true;
             return;
         }
         if self.store.append_failures > 0 && self.dice.percent(self.store.append_failures) {
             self.account.never_an_item();
+            self.has_turned_frames_away = true;
             return self.tell(Input::Dropped {
                 pts: frame.pts,
                 tally: Tally::frame(frame.payload.len() as u64),
