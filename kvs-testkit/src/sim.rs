@@ -1,6 +1,6 @@
 //! A stream's machine against the service, through hours of faults, in virtual time.
 //!
-//! A [`Simulation`] puts a [`StreamMachine`](kvs_actors::machine::StreamMachine) between a synthetic camera and the
+//! A [`Simulation`] puts a [`StreamMachine`] between a synthetic camera and the
 //! [`service`](crate::service) model, as the actors do: its steps of sending are muxed into Matroska, go through a
 //! link as bytes, are taken apart by the service's rules of ingestion, and the service's acknowledgements come back as
 //! bytes through the [`AckDecoder`](kvs_client::AckDecoder). Nothing waits: time jumps from event to event, so an hour takes
