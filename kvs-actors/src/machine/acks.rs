@@ -224,6 +224,13 @@ impl StreamMachine {
 
     /// The service refused a fragment, or the session as a whole.
     fn refused(&mut self, id: SessionId, named: Option<u64>, reaction: Reaction, now: Instant) {
+        // An error ends its session, so there is one for each; a repeated one says nothing new.
+        let is_repeated = self
+            .session_mut(id)
+            .is_none_or(|session| std::mem::replace(&mut session.is_refused, true));
+        if is_repeated {
+            return;
+        }
         let text = format!(
             "the service answered with error {} {}",
             reaction.code, reaction.name
@@ -261,7 +268,12 @@ impl StreamMachine {
             FragmentFate::ResendOnce => fragment.refusals > 1,
             FragmentFate::Resend => false,
         };
-        if is_final {
+        // Where a younger session is sending it already, that one will hear the same.
+        let may_go = self
+            .view
+            .fragment(first_seq)
+            .is_some_and(|info| self.may_go(&info));
+        if is_final && may_go {
             self.set_aside(first_seq, reaction);
         }
     }

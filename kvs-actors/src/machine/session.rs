@@ -98,6 +98,8 @@ pub(super) struct Session {
     pub(super) accepted: bool,
     /// Whether it is old enough to be replaced at the next boundary.
     pub(super) is_expiring: bool,
+    /// Whether the service ended it with an error.
+    pub(super) is_refused: bool,
     /// Whether some fragment was delivered by it.
     pub(super) has_delivered: bool,
     /// Since when a word from the service is due.
@@ -119,6 +121,7 @@ impl Session {
             in_flight_bytes: 0,
             accepted: false,
             is_expiring: false,
+            is_refused: false,
             has_delivered: false,
             waiting_since: None,
         }

@@ -323,6 +323,22 @@ fn a_fragment_that_is_refused_for_its_content_is_set_aside() {
 }
 
 #[test]
+fn a_repeated_error_is_one_refusal() {
+    let mut rig = Rig::ready(config());
+    rig.fragment(1_000);
+    rig.pass(SECOND);
+    let session = rig.session();
+    for _ in 0..2 {
+        let error = Ack::of_error(AckErrorCode::FragmentTimecodeLesserThanPrevious);
+        rig.input(Input::Acked { session, ack: error });
+    }
+    assert_eq!(rig.sent_items(rig.session()), [1, 2, 3], "sent once more");
+    assert!(rig.released.is_empty());
+    rig.ack(AckEvent::Persisted, 1_000);
+    assert_eq!(rig.machine.frames().delivered.frames, 3);
+}
+
+#[test]
 fn a_session_that_hears_nothing_is_given_up() {
     let mut rig = Rig::ready(config());
     rig.fragment(1_000);
