@@ -74,4 +74,9 @@ mod found {
     fn a_session_began_in_the_middle_of_a_fragment_delivered_meanwhile() {
         assert_sound(2_253, HOUR);
     }
+
+    #[test]
+    fn a_repeated_error_set_aside_a_fragment_that_was_refused_once() {
+        assert_sound(107_869, HOUR);
+    }
 }
