@@ -413,6 +413,11 @@ impl StreamMachine {
         for wire in &mut session.wire {
             wire.settled |= wire.complete && wire.written_at.is_some();
         }
+        if done.is_empty() {
+            return;
+        }
+        session.has_delivered = true;
+        self.fruitless.reset();
         for first_seq in done {
             self.deliver(first_seq);
         }

@@ -140,6 +140,32 @@ fn where_acks_are_off_written_is_delivered() {
 }
 
 #[test]
+fn where_acks_are_off_a_session_that_was_written_to_was_not_in_vain() {
+    let mut rig = Rig::ready(MachineConfig {
+        acks: AckMode::Off,
+        ..config()
+    });
+    rig.fragment(1_000);
+    rig.opened();
+    rig.written();
+    rig.open_fragment(2_000);
+    rig.end(Ok(()));
+    rig.pass(SECOND);
+    assert_eq!(
+        rig.plans.len(),
+        2,
+        "the next one is only as far away as connects are"
+    );
+    assert!(
+        !rig.events
+            .iter()
+            .any(|event| matches!(event, StreamEvent::Error(_))),
+        "{:?}",
+        rig.events
+    );
+}
+
+#[test]
 fn the_end_of_a_fragment_is_told_when_nothing_follows_it() {
     let mut rig = Rig::ready(config());
     rig.fragment(1_000);
