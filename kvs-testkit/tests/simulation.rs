@@ -79,4 +79,9 @@ mod found {
     fn a_repeated_error_set_aside_a_fragment_that_was_refused_once() {
         assert_sound(107_869, HOUR);
     }
+
+    #[test]
+    fn a_session_without_acknowledgements_counted_as_in_vain() {
+        assert_sound(111_543, HOUR);
+    }
 }
