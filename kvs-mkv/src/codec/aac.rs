@@ -117,7 +117,7 @@ impl AdtsHeader {
 
 /// The raw frames in a buffer of one or more ADTS frames, with their headers.
 ///
-/// Transport streams and some encoders hand out several frames at a time; each is a [`Frame`]
+/// Transport streams and some encoders hand out several frames at a time; each is a [`Frame`](crate::Frame)
 /// of its own, 1,024 samples after the one before. Ends with an error at bytes that are no ADTS frame.
 pub fn adts_frames(data: Bytes) -> impl Iterator<Item = Result<(AdtsHeader, Bytes), MkvError>> {
     let mut rest = data;
