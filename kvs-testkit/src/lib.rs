@@ -49,7 +49,7 @@
 //! | `mock` | yes | the server |
 //! | `truth` | no | the truth check: cases that an endpoint has to pass, the mock and the real service alike |
 //! | `conformance` | no | the suites of every seam of the framework, in one place |
-//! | `sim` | no | [`sim`]: a stream's machine against the service, through hours of faults in virtual time |
+//! | `sim` | no | `sim`: a stream's machine against the service, through hours of faults in virtual time |
 
 /// The conformance suites of every seam: functions that an implementation's own tests call.
 #[cfg(feature = "conformance")]

@@ -372,6 +372,8 @@ impl StreamMachine {
         }
         self.take_step();
         self.pump(now);
+        // Opening a session may have found that the endpoint is to be asked for again.
+        self.take_step();
         self.finish_stopping(now);
         self.watch_pressure();
         self.debug_check();
